@@ -1,0 +1,216 @@
+"""The bundle as a tar: every byte of it follows from the manifest, so nothing else can hide in it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import tarfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from bundler.errors import IntegrityError
+from bundler.model.manifest import HEAD_NAMES, Entry, Manifest
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+PIECE_BYTES = 1024 * 1024
+# 2020-01-01: tar warns about files that are older than any computer's clock would say.
+_MTIME = 1577836800
+_LARGEST_HEAD = {"ferry.json": 256 * 1024 * 1024, "ferry.json.sig": 1024, "ferry.json.dsse": 1024 * 1024}
+_QUEUED = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Where an entry's bytes stand in the tar: its header at `header`, its data from `data` on."""
+
+    entry: Entry
+    header: int
+    data: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """The first three entries as they stand in the file, unchecked, and where the rest begins."""
+
+    manifest: bytes
+    signature: bytes
+    envelope: bytes
+    end: int
+
+
+def header(name: str, size: int) -> bytes:
+    """Return the one header block that a regular file of this name and size has in a bundle."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = 0o644
+    info.mtime = _MTIME
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+
+
+def padding(size: int) -> int:
+    """Return how many zero bytes follow data of this size."""
+    return -size % BLOCK
+
+
+def spans(manifest: Manifest, start: int) -> Iterator[Span]:
+    """Yield where each entry of the manifest must stand, from `start` (the end of the head) on."""
+    position = start
+    for entry in manifest.entries:
+        yield Span(entry=entry, header=position, data=position + BLOCK)
+        position += BLOCK + entry.size + padding(entry.size)
+
+
+def total_size(manifest: Manifest, start: int) -> int:
+    """Return the exact size of the whole tar in bytes."""
+    return start + sum(BLOCK + entry.size + padding(entry.size) for entry in manifest.entries) + len(END)
+
+
+def read_head(stream: BinaryIO) -> Head:
+    """Read the head of a bundle: a few kilobytes to a few megabytes, nothing behind it.
+
+    Raises:
+        IntegrityError: the file does not begin as a bundle does.
+    """
+    contents = []
+    for name in HEAD_NAMES:
+        block = stream.read(BLOCK)
+        size = _size_of(block, name)
+        data = stream.read(size)
+        if len(data) != size or stream.read(padding(size)) != bytes(padding(size)):
+            raise IntegrityError(f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name)
+        contents.append(data)
+    manifest, signature, envelope = contents
+    return Head(manifest=manifest, signature=signature, envelope=envelope, end=stream.tell())
+
+
+def _size_of(block: bytes, name: str) -> int:
+    try:
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+    except (tarfile.HeaderError, UnicodeDecodeError, ValueError) as error:
+        raise IntegrityError(f'expected the entry "{name}", the file is not a bundle', place=name) from error
+    if info.name != name:
+        raise IntegrityError(f'expected the entry "{name}", got "{info.name[:100]}"', place=name)
+    if not 0 < info.size <= _LARGEST_HEAD[name]:
+        raise IntegrityError(f"expected at most {_LARGEST_HEAD[name]} bytes, got {info.size}", place=name)
+    if block != header(name, info.size):
+        raise IntegrityError("expected a plain regular file, its header says more", place=name)
+    return info.size
+
+
+def check_header(block: bytes, span: Span) -> None:
+    """Check that the block at an entry's place is its header, byte for byte.
+
+    Raises:
+        IntegrityError: it is not; the message says what stands there.
+    """
+    if block == header(span.entry.name, span.entry.size):
+        return
+    raise IntegrityError(
+        f'expected the header of "{span.entry.name}" ({span.entry.size} bytes), got {_shown(block)}',
+        place=f"offset {span.header}",
+        hint="an entry is missing, added, renamed, of another size or kind: carry the bundle again",
+    )
+
+
+def _shown(block: bytes) -> str:
+    if not any(block):
+        return "the end of the archive"
+    try:
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
+    except (tarfile.HeaderError, ValueError):
+        return "something that is no tar header"
+    kind = "" if info.isreg() else ", not a regular file"
+    return f'"{info.name[:100]}" ({info.size} bytes{kind})'
+
+
+def pack(
+    out: BinaryIO, head: Iterable[tuple[str, bytes]], entries: Iterable[tuple[Entry, bytes | Path]],
+    advance: Callable[[int], None],
+) -> None:
+    """Write a bundle: the head, then every entry from memory or from its file, hashed once more on the way.
+
+    Raises:
+        IntegrityError: a file no longer has the bytes that the manifest promises.
+    """
+    for name, data in head:
+        out.write(header(name, len(data)) + data + bytes(padding(len(data))))
+    with _Checker() as checker:
+        for entry, content in entries:
+            out.write(header(entry.name, entry.size))
+            written = 0
+            checker.begin(entry)
+            for piece in _pieces(content):
+                checker.update(piece)
+                out.write(piece)
+                written += len(piece)
+                advance(len(piece))
+            if written != entry.size:
+                raise _changed(entry)
+            out.write(bytes(padding(entry.size)))
+    out.write(END)
+
+
+def _pieces(content: bytes | Path) -> Iterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    with content.open("rb", buffering=0) as stream:
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while piece := stream.read(PIECE_BYTES):
+            yield piece
+
+
+def _changed(entry: Entry) -> IntegrityError:
+    return IntegrityError(
+        f'the stored "{entry.name}" is damaged: it is not what the manifest promises',
+        hint="delete it from the content store and build again; it is fetched anew",
+    )
+
+
+class _Checker:
+    """Hashes what is written in a second thread: SHA-256 against the manifest, a bounded queue between."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[Entry | bytes | None] = queue.Queue(_QUEUED)
+        self._bad: Entry | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def begin(self, entry: Entry) -> None:
+        self._raise()
+        self._queue.put(entry)
+
+    def update(self, piece: bytes) -> None:
+        self._queue.put(piece)
+
+    def _raise(self) -> None:
+        if self._bad is not None:
+            raise _changed(self._bad)
+
+    def _work(self) -> None:
+        current: Entry | None = None
+        digest = hashlib.sha256()
+        while True:
+            got = self._queue.get()
+            if isinstance(got, bytes):
+                digest.update(got)
+                continue
+            if current is not None and digest.hexdigest() != current.sha256 and self._bad is None:
+                self._bad = current
+            if got is None:
+                return
+            current, digest = got, hashlib.sha256()
+
+    def __enter__(self) -> _Checker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None:
+            self._raise()

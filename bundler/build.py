@@ -1,0 +1,227 @@
+"""The pipeline of the connected host: a recipe and its lock become one signed bundle.
+
+`build` reads as the list of what happens; everything after the lock is a function of the lock and the keys.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bundler.archive import pack
+from bundler.attest import sign
+from bundler.compose import Composer, builder_platform, compose_image, image_index
+from bundler.contents import Contents, bundle_parts
+from bundler.errors import HostError, RecipeError
+from bundler.fetch import fetch
+from bundler.installer.bootstrap import install_script
+from bundler.load import lock_path, read_lock, read_recipe
+from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
+from bundler.model.lock import Lock
+from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
+from bundler.model.platform import Platform
+from bundler.model.progress import Progress
+from bundler.model.recipe import Recipe
+from bundler.ownwheel import ferry_version, make_own_wheel
+from bundler.resolve.file import resolve_files
+from bundler.sandbox.boot import boot
+from bundler.sbom import image_components, make_sbom
+from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
+from keystore.signer import Signer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """What a build made: `booted` gives the seconds that each service took, empty when it was not booted."""
+
+    path: Path
+    manifest: Manifest
+    manifest_sha256: str
+    size: int
+    booted: dict[str, str]
+
+
+def build(
+    where: Path, out: Path, *, store: Store, signer: Signer, platform: Platform | None, progress: Progress
+) -> Built:
+    """Build the bundle of the recipe at `where` and write it to `out`.
+
+    Raises:
+        RecipeError, ResolveError, TransferError, IntegrityError, HostError, StepError: as the stages say.
+            No file is left at `out` then, or the one that was there before.
+    """
+    recipe, lock = _read(where)
+    platform = platform or _default_platform(lock)
+    fetch(lock, platform, store, directory=_directory(where), progress=progress)
+    with tempfile.TemporaryDirectory(prefix="ferry-build-", dir=store.root) as work:
+        composer = Composer(lock, platform, store, Path(work))
+        progress.start("compose", 0)
+        contents = _compose(composer, recipe, store)
+        progress.start("boot", 0)
+        booted = _boot(composer, recipe, contents, store)
+    progress.start("sbom", 0)
+    sbom = _sbom(recipe, lock, contents, store)
+    manifest, small = _manifest(recipe, lock, contents, sbom, platform)
+    document = format_manifest(manifest)
+    signature, envelope = sign(document, signer)
+    progress.start("pack", sum(entry.size for entry in manifest.entries))
+    _write(out, (document, signature, envelope), manifest, small, store, progress)
+    digest = describe_bytes(document, OCTETS).sha256
+    return Built(path=out, manifest=manifest, manifest_sha256=digest, size=out.stat().st_size, booted=booted)
+
+
+def _directory(where: Path) -> Path:
+    return where if where.is_dir() else where.parent
+
+
+def _read(where: Path) -> tuple[Recipe, Lock]:
+    """Read recipe and lock, and refuse a lock that is of another recipe or of other files."""
+    recipe, lock = read_recipe(where), read_lock(where)
+    again = f"run: ferry lock {where}"
+    if lock.recipe_sha256 != recipe.sha256:
+        raise RecipeError("the recipe changed since it was locked", place=str(lock_path(where)), hint=again)
+    if resolve_files(recipe.files, _directory(where)) != lock.files:
+        raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
+    return recipe, lock
+
+
+def _default_platform(lock: Lock) -> Platform:
+    here = builder_platform()
+    return here if here in lock.platforms else lock.platforms[0]
+
+
+def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
+    """Make the layers, the images and Ferry's own wheel."""
+    lock, platform = composer.lock, composer.platform
+    if platform not in lock.platforms:
+        known = ", ".join(map(str, lock.platforms))
+        raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
+    runtime = composer.runtime()
+    built = composer.build_wheels()
+    wheels = composer.wheels([(name, descriptor) for _, name, descriptor in built]) if built else None
+    files = composer.files(recipe.services)
+    layers = [layer for layer in (runtime, wheels, files) if layer is not None]
+    images = [
+        (
+            image.reference,
+            *compose_image(image, recipe, layers, store, created=lock.created, platform=platform),
+        )
+        for image in recipe.images
+    ]
+    own_name, own = make_own_wheel()
+    toolchain = [(own_name, store.put(own, WHEEL))]
+    for package in lock.toolchain:
+        if file := package.file_for(platform):
+            toolchain.append((file.name, store.describe(file.sha256, WHEEL)))
+    return Contents(
+        platform=platform,
+        runtime=runtime,
+        layers=tuple(layers),
+        wheels=tuple(built),
+        toolchain=tuple(toolchain),
+        files=tuple((file, store.describe(file.sha256, OCTETS)) for file in lock.files),
+        images=tuple(images),
+    )
+
+
+def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> dict[str, str]:
+    """Boot the services without network, once for every combination of layers and services."""
+    if not recipe.services or composer.platform != builder_platform():
+        return {}
+    digests = [layer.descriptor.sha256 for layer in contents.layers]
+    key = derivation_key("1", "boot", *digests, repr(recipe.services))
+    known = store.remembered(key)
+    if known is None:
+        known = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version)
+        store.remember(key, known)
+    return known
+
+
+def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes:
+    parts = bundle_parts(recipe, lock, contents, store)
+    inside = {
+        next(part.ref for part in parts if part.kind == "image" and part.sha256 == descriptor.sha256): image_components(
+            store, descriptor, reference
+        )
+        for reference, descriptor, _ in contents.images
+    }
+    return make_sbom(
+        name=recipe.name,
+        version=recipe.version,
+        created=lock.created,
+        ferry_version=ferry_version(),
+        parts=parts,
+        contents=inside,
+    )
+
+
+def _manifest(
+    recipe: Recipe, lock: Lock, contents: Contents, sbom: bytes, platform: Platform
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest, and the bytes of the entries that are in no store."""
+    small = {
+        "install.sh": install_script(platform, contents.runtime.descriptor, contents.toolchain, lock.python_version),
+        "sbom.cdx.json": sbom,
+        "oci-layout": OCI_LAYOUT,
+        "index.json": image_index([image[:2] for image in contents.images], platform),
+    }
+    entries = [_entry(name, describe_bytes(data, OCTETS)) for name, data in small.items()]
+    items = contents.items(recipe, lock)
+    blobs = {item.descriptor.sha256: item.descriptor for item in items}
+    entries += [_entry(descriptor.entry_name, descriptor) for descriptor in blobs.values()]
+    created = datetime.fromisoformat(lock.created)
+    expires = created + timedelta(days=recipe.valid_days) if recipe.valid_days else None
+    manifest = Manifest(
+        name=recipe.name,
+        version=recipe.version,
+        description=recipe.description,
+        sequence=recipe.sequence,
+        platform=platform,
+        created=lock.created,
+        expires=expires.strftime("%Y-%m-%dT%H:%M:%SZ") if expires else "",
+        ferry_version=ferry_version(),
+        lock_sha256=lock.sha256,
+        lock_sm3=lock.sm3,
+        python_version=lock.python_version,
+        items=items,
+        services=recipe.services,
+        entries=tuple(entries),
+    )
+    return manifest, small
+
+
+def _entry(name: str, descriptor: Descriptor) -> Entry:
+    return Entry(
+        name=name,
+        size=descriptor.size,
+        sha256=descriptor.sha256,
+        sm3=descriptor.sm3,
+        chunks=descriptor.chunks,
+    )
+
+
+def _write(
+    out: Path,
+    head: Sequence[bytes],
+    manifest: Manifest,
+    small: dict[str, bytes],
+    store: Store,
+    progress: Progress,
+) -> None:
+    """Write the tar beside its final place, sync it, then rename it there."""
+    part = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
+    contents = ((entry, small.get(entry.name, store.path(entry.sha256))) for entry in manifest.entries)
+    try:
+        with part.open("xb", buffering=0) as stream:
+            pack(stream, zip(HEAD_NAMES, head, strict=True), contents, progress.advance)
+            os.fsync(stream.fileno())
+        part.replace(out)
+    except OSError as error:
+        raise HostError(f"the bundle cannot be written: {error.strerror}", place=str(out)) from error
+    finally:
+        part.unlink(missing_ok=True)

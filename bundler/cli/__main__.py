@@ -1,0 +1,5 @@
+"""`python -m bundler.cli` is `ferry`."""
+
+from bundler.cli import main
+
+main()

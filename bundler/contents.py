@@ -1,0 +1,200 @@
+"""What a bundle holds, as items of its manifest and as parts of its SBOM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packageurl import PackageURL
+from packaging.utils import canonicalize_name
+
+from bundler.model.descriptor import OCTETS, Descriptor
+from bundler.model.lock import Lock, LockedDeb, LockedPackage, LockedPath
+from bundler.model.manifest import Item
+from bundler.model.platform import Platform
+from bundler.model.recipe import Recipe
+from bundler.resolve.wheel import marker_environment
+from bundler.sbom.document import Part
+from bundler.sbom.metadata import wheel_metadata
+from bundler.store import Store
+from bundler.tree import Layer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contents:
+    """The parts of one bundle: `layers` from the lowest up, the runtime's first.
+
+    Wheels come with their package, files with their lock, images as (reference, manifest, configuration).
+    """
+
+    platform: Platform
+    runtime: Layer
+    layers: tuple[Layer, ...]
+    wheels: tuple[tuple[LockedPackage, str, Descriptor], ...]
+    toolchain: tuple[tuple[str, Descriptor], ...]
+    files: tuple[tuple[LockedPath, Descriptor], ...]
+    images: tuple[tuple[str, Descriptor, Descriptor], ...]
+
+    def items(self, recipe: Recipe, lock: Lock) -> tuple[Item, ...]:
+        """Return every item, the toolchain first: install.sh finds it without reading on."""
+        return (
+            self._python(lock),
+            *self._toolchain(),
+            *self._wheels(),
+            *self._files(recipe),
+            *self._images(),
+        )
+
+    def debs(self, lock: Lock) -> tuple[LockedDeb, ...]:
+        """Return the Debian packages that the runtime was made from."""
+        return tuple(deb for deb in lock.debs if deb.platform == self.platform)
+
+    def _python(self, lock: Lock) -> Item:
+        debs = self.debs(lock)
+        version = next(deb.version for deb in debs if deb.name.startswith(f"python{lock.python_version}"))
+        name = f"python{lock.python_version}"
+        return Item(
+            kind="python",
+            name=name,
+            version=version,
+            purl=_generic(f"{name}-runtime", version, arch=self.platform.debian),
+            descriptor=self.runtime.descriptor,
+            source=(("suite", lock.python_suite),),
+            lineage=tuple(deb_purl(deb, lock.python_suite) for deb in debs),
+        )
+
+    def _toolchain(self) -> Iterator[Item]:
+        for name, descriptor in self.toolchain:
+            distribution, version = name.split("-")[:2]
+            yield Item(
+                kind="toolchain",
+                name=name,
+                version=version,
+                purl=_pypi(distribution, version, name),
+                descriptor=descriptor,
+            )
+
+    def _wheels(self) -> Iterator[Item]:
+        for package, name, descriptor in self.wheels:
+            file = package.file_for(self.platform)
+            assert file is not None
+            built = (("sdist", file.name), ("sdist_sha256", file.sha256)) if file.is_sdist else ()
+            yield Item(
+                kind="wheel",
+                name=name,
+                version=package.version,
+                purl=_pypi(package.name, package.version, name),
+                descriptor=descriptor,
+                source=built,
+                lineage=(_pypi(package.name, package.version, file.name),) if file.is_sdist else (),
+            )
+
+    def _files(self, recipe: Recipe) -> Iterator[Item]:
+        for file, descriptor in self.files:
+            yield Item(
+                kind="file",
+                name=file.path,
+                version=recipe.version,
+                purl=_generic(f"{recipe.name}/{file.to}", recipe.version),
+                descriptor=descriptor,
+                to=file.to,
+                executable=file.executable,
+            )
+
+    def _images(self) -> Iterator[Item]:
+        seen = set()
+        for reference, manifest, config in self.images:
+            made_of = tuple(f"sha256:{layer.descriptor.sha256}" for layer in self.layers)
+            yield self._image_part("image", reference, manifest, made_of)
+            for descriptor in (config, *(layer.descriptor for layer in self.layers)):
+                if descriptor.sha256 not in seen:
+                    seen.add(descriptor.sha256)
+                    yield self._image_part("layer", reference, descriptor, ())
+
+    def _image_part(self, kind: str, reference: str, descriptor: Descriptor, lineage: tuple[str, ...]) -> Item:
+        name, _, tag = reference.rpartition(":")
+        return Item(
+            kind=kind,
+            name=reference,
+            version=tag,
+            purl=_oci_purl(name, descriptor, tag if kind == "image" else ""),
+            descriptor=descriptor,
+            source=(("composed", "ferry"),),
+            lineage=lineage,
+        )
+
+
+def bundle_parts(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> list[Part]:
+    """Return every item as a part of the SBOM, with licences and dependencies of wheels."""
+    items = contents.items(recipe, lock)
+    needs = _Needs(contents, lock, items, store)
+    debs = tuple(_deb_part(deb, lock.python_suite, store) for deb in contents.debs(lock))
+    parts: dict[str, Part] = {}
+    for item in items:
+        part = Part(
+            kind=item.kind,
+            name=_plain_name(item),
+            version=item.version,
+            purl=item.purl,
+            sha256=item.descriptor.sha256,
+            sm3=item.descriptor.sm3,
+            licenses=needs.licences(item),
+            needs=needs.of(item),
+            inside=debs if item.kind == "python" else (),
+        )
+        parts.setdefault(part.ref, part)
+    return list(parts.values())
+
+
+class _Needs:
+    """Licences and dependencies of the wheels of a bundle, read from their own metadata."""
+
+    def __init__(self, contents: Contents, lock: Lock, items: tuple[Item, ...], store: Store) -> None:
+        environment = marker_environment(contents.platform, lock.python_version)
+        self._refs: dict[tuple[str, str], str] = {}
+        self._read: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        for item in items:
+            if item.kind in ("wheel", "toolchain"):
+                name = canonicalize_name(item.name.split("-")[0])
+                self._refs[item.kind, name] = f"{item.purl}#{item.descriptor.sha256[:16]}"
+                path = store.path(item.descriptor.sha256)
+                self._read[item.descriptor.sha256] = wheel_metadata(path, item.name, environment)
+
+    def licences(self, item: Item) -> tuple[str, ...]:
+        """Return the licences that a wheel names."""
+        return self._read.get(item.descriptor.sha256, ((), ()))[0]
+
+    def of(self, item: Item) -> tuple[str, ...]:
+        """Return the refs of what a wheel requires and the bundle carries."""
+        names = self._read.get(item.descriptor.sha256, ((), ()))[1]
+        return tuple(ref for name in names if (ref := self._refs.get((item.kind, name))))
+
+
+def _plain_name(item: Item) -> str:
+    return canonicalize_name(item.name.split("-")[0]) if item.kind in ("wheel", "toolchain") else item.name
+
+
+def _deb_part(deb: LockedDeb, suite: str, store: Store) -> Part:
+    sm3 = store.describe(deb.sha256, OCTETS).sm3
+    purl = deb_purl(deb, suite)
+    return Part(kind="deb", name=deb.name, version=deb.version, purl=purl, sha256=deb.sha256, sm3=sm3)
+
+
+def deb_purl(deb: LockedDeb, suite: str) -> str:
+    """Return the purl of a Debian package."""
+    qualifiers = {"arch": deb.architecture, "distro": suite}
+    return PackageURL("deb", "debian", deb.name, deb.version, qualifiers).to_string()
+
+
+def _pypi(name: str, version: str, file: str) -> str:
+    return PackageURL("pypi", None, canonicalize_name(name), version, {"file_name": file}).to_string()
+
+
+def _generic(name: str, version: str, **qualifiers: str) -> str:
+    space, _, last = name.rpartition("/")
+    return PackageURL("generic", space or None, last, version, qualifiers).to_string()
+
+
+def _oci_purl(name: str, descriptor: Descriptor, tag: str) -> str:
+    qualifiers = {"repository_url": name, **({"tag": tag} if tag else {})}
+    return PackageURL("oci", None, name.rpartition("/")[2], f"sha256:{descriptor.sha256}", qualifiers).to_string()

@@ -1,0 +1,139 @@
+"""Lock to store: everything that a lock names for one platform, in parallel, each byte checked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from bundler import uv
+from bundler.apt import Apt
+from bundler.errors import IntegrityError, RecipeError
+from bundler.model.descriptor import OCTETS, WHEEL
+from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
+from bundler.model.platform import Platform
+from bundler.model.progress import Progress
+from bundler.store import Store, in_threads
+from bundler.transport import Transport
+
+_THREADS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wanted:
+    name: str
+    sha256: str
+    size: int
+    media_type: str
+    urls: tuple[str, ...]
+
+
+def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, progress: Progress) -> None:
+    """Bring every file that the lock names for `platform` into the store.
+
+    `directory` is where the recipe's own files stand.
+
+    Raises:
+        TransferError, IntegrityError, ResolveError: as the transport and the index say.
+        RecipeError: a file of the recipe is not what was locked.
+    """
+    for file in lock.files:
+        _take(file, directory, store)
+    with tempfile.TemporaryDirectory(prefix="ferry-fetch-") as work:
+        wanted = list(_wanted(lock, platform, Path(work), store))
+        progress.start("fetch", sum(item.size for item in wanted))
+        transport = Transport()
+        in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
+
+
+def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress) -> Callable[[], None]:
+    def work() -> None:
+        transport.download(
+            list(item.urls),
+            store,
+            sha256=item.sha256,
+            size=item.size,
+            media_type=item.media_type,
+            progress=progress.advance,
+        )
+
+    return work
+
+
+def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterator[_Wanted]:
+    """List what is not yet in the store; indexes are asked only when something is missing."""
+    debs = [deb for deb in lock.debs if deb.platform == platform and not store.has(deb.sha256, deb.size)]
+    if debs:
+        apt_directory = work / "apt"
+        apt_directory.mkdir()
+        bases = Apt(apt_directory, platform.debian).bases()
+        for deb in debs:
+            yield _wanted_deb(deb, bases)
+    packages = [*lock.wheels, *lock.build, *lock.toolchain]
+    files = {file.sha256: (package, file) for package in packages if (file := package.file_for(platform))}
+    missing = [pair for sha256, pair in sorted(files.items()) if not store.has(sha256, pair[1].size)]
+    if missing:
+        urls = _locate([package for package, _ in missing], lock.python_version, work)
+        for _, file in missing:
+            yield _wanted_file(file, urls)
+
+
+def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:
+    urls = tuple(base + quote(deb.path) for base in _likely_first(bases, deb.path))
+    return _Wanted(name=deb.name, sha256=deb.sha256, size=deb.size, media_type=OCTETS, urls=urls)
+
+
+def _likely_first(bases: list[str], path: str) -> list[str]:
+    """Order bases so that the archive which keeps such paths is asked first."""
+    updates = path.startswith("pool/updates/")
+    return sorted(bases, key=lambda base: ("security" in base) != updates)
+
+
+def _wanted_file(file: LockedFile, urls: dict[str, str]) -> _Wanted:
+    found = (urls[file.sha256],) if file.sha256 in urls else ()
+    return _Wanted(name=file.name, sha256=file.sha256, size=file.size, media_type=WHEEL, urls=found)
+
+
+def _locate(packages: list[LockedPackage], python: str, work: Path) -> dict[str, str]:
+    """Map SHA-256 to URL for all files of the pins, each version of a name in a question of its own."""
+    urls: dict[str, str] = {}
+    for round_, pins in enumerate(_rounds(packages)):
+        directory = work / f"uv{round_}"
+        directory.mkdir()
+        for package in uv.locate(pins, python=python, work=directory).packages:
+            artifacts = [*(package.wheels or ()), *([package.sdist] if package.sdist else [])]
+            for artifact in artifacts:
+                if artifact.url and "sha256" in artifact.hashes:
+                    urls[artifact.hashes["sha256"]] = artifact.url
+    return urls
+
+
+def _rounds(packages: list[LockedPackage]) -> list[list[str]]:
+    """Split pins so that no name stands twice in one question (payload and toolchain may differ)."""
+    rounds: list[dict[str, str]] = []
+    for package in packages:
+        pin = f"{package.name}=={package.version}"
+        place = next((r for r in rounds if r.get(package.name, pin) == pin), None)
+        if place is None:
+            rounds.append(place := {})
+        place[package.name] = pin
+    return [sorted(place.values()) for place in rounds]
+
+
+def _take(file: LockedPath, directory: Path, store: Store) -> None:
+    path = directory / file.path
+    try:
+        with path.open("rb") as stream, store.writer() as writer:
+            while piece := stream.read(1024 * 1024):
+                writer.write(piece)
+            writer.commit(OCTETS, sha256=file.sha256, size=file.size)
+    except OSError as error:
+        raise RecipeError(f"a locked file cannot be read: {error.strerror}", place=file.path) from error
+    except IntegrityError as error:
+        raise RecipeError(
+            f"the file is not the one that was locked: {error.message}",
+            place=file.path,
+            hint="lock the recipe again, and review the difference",
+        ) from error

@@ -1,0 +1,1 @@
+"""The isolated host: verify, plan, apply with a journal, keep operable."""

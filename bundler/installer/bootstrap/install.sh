@@ -1,0 +1,73 @@
+#!/bin/sh
+# Brings up the Python of a Ferry bundle, each part checked first, and hands over to the installer.
+# Needs sh, coreutils, tar and gzip. Its own digest stands in ferry.json, which the bundle's signature covers:
+# check both before you run it, as the README shows.
+set -eu
+umask 022
+
+usage() {
+  cat >&2 <<EOF
+usage: sh install.sh BUNDLE.tar --trust PUB.pem [--dry-run] [--yes] [--set SERVICE.NAME=VALUE] ...
+       e.g. sh install.sh /mnt/stick/agentscope.tar --trust /mnt/stick/release.pem
+EOF
+  exit 2
+}
+fail() {
+  status=$1
+  shift
+  echo "error: $*" >&2
+  exit "$status"
+}
+
+python=@PYTHON@
+runtime=@RUNTIME@
+wheels='@WHEELS@'
+prefix=${FERRY_PREFIX:-/opt/ferry}
+
+[ $# -ge 1 ] || usage
+case $1 in -*) usage ;; esac
+bundle=$1
+shift
+[ -r "$bundle" ] || fail 6 "expected a bundle, \"$bundle\" cannot be read"
+[ "$(uname -s)-$(uname -m)" = Linux-@MACHINE@ ] ||
+  fail 8 "expected a Linux host of @MACHINE@, this is $(uname -s)-$(uname -m): bring the bundle for it"
+[ "$(id -u)" = 0 ] || fail 8 "expected to run as root: run it with sudo"
+for program in tar gzip sha256sum mktemp; do
+  command -v "$program" >/dev/null || fail 8 "expected the program $program, this host has none"
+done
+
+# The toolchain's name follows from its content: what is there already was checked when it came.
+name=$(printf '%s %s\n%s\n' "$python" "$runtime" "$wheels" | sha256sum | cut -c 1-16)
+tools=$prefix/toolchains/$name
+if [ ! -e "$tools/complete" ]; then
+  mkdir -p "$prefix/toolchains"
+  new=$(mktemp -d "$prefix/toolchains/new.XXXXXX")
+  trap 'rm -rf "$new"' EXIT
+  chmod 755 "$new"
+
+  # Copies one blob out of the bundle and accepts the copy only with its digest.
+  take() {
+    tar --occurrence=1 -xOf "$bundle" "blobs/sha256/$1" >"$2" 2>/dev/null ||
+      fail 6 "expected blobs/sha256/$1 in \"$bundle\": the bundle is damaged, carry it again"
+    printf '%s  %s\n' "$1" "$2" | sha256sum -c >/dev/null 2>&1 ||
+      fail 6 "blobs/sha256/$1 in \"$bundle\" has other bytes than its digest: carry the bundle again"
+  }
+
+  take "$runtime" "$new/part"
+  tar --no-same-owner -xzf "$new/part" -C "$new" || fail 8 "the Python runtime cannot be unpacked to $new"
+  packages=$new/usr/local/lib/python$python/dist-packages
+  mkdir -p "$packages"
+  printf '%s\n' "$wheels" | while read -r digest wheel; do
+    take "$digest" "$new/part"
+    "$new/usr/bin/python$python" -I -m zipfile -e "$new/part" "$packages" ||
+      fail 8 "$wheel cannot be unpacked to $packages"
+  done || exit $?
+  rm -f "$new/part"
+  : >"$new/complete"
+  sync
+  mv -T "$new" "$tools" 2>/dev/null || [ -e "$tools/complete" ] || fail 8 "$tools cannot be made"
+  trap - EXIT
+  rm -rf "$new"
+fi
+
+exec "$tools/usr/bin/python$python" -I -m bundler.cli host install "$bundle" "$@"

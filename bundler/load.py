@@ -1,0 +1,318 @@
+"""YAML to Recipe and Lock, and Lock to YAML: the only module that knows YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from bundler.errors import RecipeError
+from bundler.model.document import Fields
+from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
+from bundler.model.platform import Platform, parse_platform
+from bundler.model.recipe import ComposedImage, FileSource, PythonSource, Recipe
+from bundler.model.service import Probe, Service
+from keystore.sm3 import sm3
+
+RECIPE_FORMAT = "ferry/recipe/v1"
+LOCK_FORMAT = "ferry/lock/v1"
+LOCK_NAME = "recipe.lock.yaml"
+RECIPE_NAME = "recipe.yaml"
+
+_NAME = "[a-z0-9]([a-z0-9.-]{0,48}[a-z0-9])?"
+_NAME_WORDS = "a name of lower-case letters, digits, dots and hyphens, at most 50 characters"
+_VERSION = r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}"
+_DATE = r"\d{4}-\d{2}-\d{2}"
+_SETTING = "[A-Z][A-Z0-9_]*"
+_PATH_HINT = "use a relative path with forward slashes and no '..'"
+
+
+def read_recipe(where: Path) -> Recipe:
+    """Read `recipe.yaml`, or the one in the directory `where`.
+
+    Raises:
+        RecipeError: not there, not YAML, or not a recipe; the message names the field.
+    """
+    path = where / RECIPE_NAME if where.is_dir() else where
+    raw = _read(path, "recipe")
+    fields = Fields(_parse_yaml(raw, path), place="", error=RecipeError)
+    fields.text("format", match=re.escape(RECIPE_FORMAT), what=f'"{RECIPE_FORMAT}"')
+    recipe = Recipe(
+        name=fields.text("name", match=_NAME, what=_NAME_WORDS),
+        version=fields.text("version", match=_VERSION, what="a version in quotes"),
+        description=fields.text("description", ""),
+        sequence=fields.integer("sequence", least=1),
+        as_of=fields.text("as_of", match=_DATE, what='a date in quotes, "YYYY-MM-DD"'),
+        valid_days=fields.integer("valid_days", 0),
+        platforms=_platforms(fields),
+        python=_python(fields.mapping("python")),
+        wheels=fields.texts("wheels", []),
+        files=fields.each("files", _file_source, []),
+        images=fields.each("images", _image, []),
+        services=fields.each("services", _service, []),
+        sha256=hashlib.sha256(raw).hexdigest(),
+    )
+    fields.close()
+    _check_references(recipe)
+    return recipe
+
+
+def read_lock(where: Path) -> Lock:
+    """Read the lock beside a recipe (or at the path `where`).
+
+    Raises:
+        RecipeError: not there, or not a lock.
+    """
+    path = lock_path(where)
+    raw = _read(path, "lock", hint=f"make it with: ferry lock {where}")
+    fields = Fields(_parse_yaml(raw, path), place="", error=RecipeError)
+    fields.text("format", match=re.escape(LOCK_FORMAT), what=f'"{LOCK_FORMAT}"')
+    python = fields.mapping("python")
+    lock = Lock(
+        name=fields.text("name", match=_NAME, what=_NAME_WORDS),
+        version=fields.text("version", match=_VERSION),
+        recipe_sha256=fields.hex("recipe_sha256"),
+        as_of=fields.text("as_of", match=_DATE),
+        created=fields.text("created", match=_DATE + r"T\d\d:\d\d:\d\dZ", what="a time like 2026-01-31T00:00:00Z"),
+        platforms=_platforms(fields),
+        python_version=python.text("version"),
+        python_suite=python.text("suite"),
+        debs=python.each("debs", _locked_deb),
+        wheels=fields.each("wheels", _locked_package),
+        build=fields.each("build", _locked_package),
+        toolchain=fields.each("toolchain", _locked_package),
+        files=fields.each("files", _locked_path),
+        sha256=hashlib.sha256(raw).hexdigest(),
+        sm3=sm3(raw).hex(),
+    )
+    python.close()
+    fields.close()
+    return lock
+
+
+def lock_path(where: Path) -> Path:
+    """Return where the lock of a recipe stands: beside it."""
+    if where.is_dir():
+        return where / LOCK_NAME
+    return where if where.name.endswith(".lock.yaml") else where.with_name(LOCK_NAME)
+
+
+def format_lock(lock: Lock) -> str:
+    """Write a lock as YAML; the same lock gives the same text."""
+    document: dict[str, Any] = {
+        "format": LOCK_FORMAT,
+        "name": lock.name,
+        "version": lock.version,
+        "recipe_sha256": lock.recipe_sha256,
+        "as_of": lock.as_of,
+        "created": lock.created,
+        "platforms": [str(platform) for platform in lock.platforms],
+        "python": {
+            "version": lock.python_version,
+            "suite": lock.python_suite,
+            "debs": [_deb_document(deb) for deb in lock.debs],
+        },
+        "wheels": [_package_document(package) for package in lock.wheels],
+        "build": [_package_document(package) for package in lock.build],
+        "toolchain": [_package_document(package) for package in lock.toolchain],
+        "files": [_path_document(file) for file in lock.files],
+    }
+    head = "# Written by `ferry lock`; review it, commit it, do not edit it.\n"
+    return head + yaml.safe_dump(document, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def _read(path: Path, what: str, hint: str | None = None) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise RecipeError(f"expected a {what}: {reason}", place=str(path), hint=hint) from error
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key written twice: the last one would win silently."""
+
+
+def _mapping_once(loader: _StrictLoader, node: yaml.MappingNode) -> dict[object, object]:
+    seen: dict[object, object] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        if isinstance(key, (list, dict)) or key in seen:
+            mark = key_node.start_mark
+            raise RecipeError(f'the field "{key}" stands twice', place=f"line {mark.line + 1}")
+        seen[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+    return seen
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_once)
+
+
+def _parse_yaml(raw: bytes, path: Path) -> object:
+    try:
+        return yaml.load(raw, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise RecipeError(f"expected YAML: {problem}", place=place) from error
+
+
+def _platforms(fields: Fields) -> tuple[Platform, ...]:
+    names = fields.texts("platforms")
+    if not names:
+        raise fields.refuse("platforms", 'expected at least one platform, such as "linux/amd64", got none')
+    return tuple(parse_platform(name, place=f"platforms[{i}]") for i, name in enumerate(names))
+
+
+def _python(fields: Fields) -> PythonSource:
+    source = PythonSource(
+        version=fields.text("version", match=r"3\.\d+", what='a minor version in quotes, "3.11"'),
+        suite=fields.text("debian", match="[a-z]+", what="the suite of a Debian release"),
+        packages=fields.texts("packages"),
+    )
+    fields.close()
+    return source
+
+
+def _relative(fields: Fields, key: str) -> str:
+    text = fields.text(key)
+    parts = PurePosixPath(text).parts
+    if not parts or text.startswith("/") or ".." in parts or "\\" in text or "\0" in text:
+        raise fields.refuse(key, f'expected a relative path, got "{text}"', hint=_PATH_HINT)
+    return str(PurePosixPath(text))
+
+
+def _file_source(fields: Fields) -> FileSource:
+    return FileSource(path=_relative(fields, "path"), to=_relative(fields, "to"))
+
+
+def _image(fields: Fields) -> ComposedImage:
+    return ComposedImage(
+        reference=fields.text(
+            "compose", match=r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[\w.-]+", what="a reference HOST/NAME:TAG"
+        ),
+        service=fields.text("service"),
+        environment=fields.pairs("environment", {}),
+    )
+
+
+def _probe(fields: Fields) -> Probe:
+    probe = Probe(
+        method=fields.text("method", match="GET|POST", what='"GET" or "POST"'),
+        path=fields.text("path", match="/.*", what="a path that starts with /"),
+        body=fields.text("body", ""),
+        expect=fields.text("expect"),
+    )
+    fields.close()
+    return probe
+
+
+def _service(fields: Fields) -> Service:
+    settings = fields.texts("settings", [])
+    for index, name in enumerate(settings):
+        if not re.fullmatch(_SETTING, name):
+            place = f"settings[{index}]"
+            raise fields.refuse(place, f'expected an upper-case environment name, got "{name}"')
+    return Service(
+        name=fields.text("name", match="[a-z][a-z0-9-]{0,24}", what="a name of lower-case letters, digits, hyphens"),
+        description=fields.text("description", ""),
+        run=fields.texts("run"),
+        directory=_relative(fields, "directory"),
+        port=fields.integer("port", least=1),
+        ready=fields.text("ready", match="/.*", what="a path that starts with /"),
+        environment=fields.pairs("environment", {}),
+        settings=settings,
+        after=fields.texts("after", []),
+        unless=fields.text("unless", ""),
+        state=fields.flag("state", False),
+        start_timeout_s=fields.integer("start_timeout_s", 60, least=1),
+        memory_max_mib=fields.integer("memory_max_mib", 0),
+        probe=_probe(fields.mapping("probe")) if fields.has("probe") else None,
+    )
+
+
+def _check_references(recipe: Recipe) -> None:
+    names = [service.name for service in recipe.services]
+    for index, service in enumerate(recipe.services):
+        place = f"services[{index}]"
+        if names.index(service.name) != index:
+            raise RecipeError(f'the name "{service.name}" stands twice', place=f"{place}.name")
+        if not service.run:
+            raise RecipeError("expected an argument vector, got an empty list", place=f"{place}.run")
+        for other in service.after:
+            if other not in names[:index]:
+                raise RecipeError(
+                    f'expected a service declared above, got "{other}"',
+                    place=f"{place}.after",
+                    hint="declare services in the order in which they start",
+                )
+    for index, image in enumerate(recipe.images):
+        if image.service not in names:
+            raise RecipeError(
+                f'expected the name of a service, got "{image.service}"', place=f"images[{index}].service"
+            )
+
+
+def _locked_deb(fields: Fields) -> LockedDeb:
+    return LockedDeb(
+        name=fields.text("name"),
+        version=fields.text("version"),
+        architecture=fields.text("architecture"),
+        path=_relative(fields, "path"),
+        size=fields.integer("size", least=1),
+        sha256=fields.hex("sha256"),
+        platform=parse_platform(fields.text("platform"), place=fields.place("platform")),
+    )
+
+
+def _locked_file(fields: Fields) -> LockedFile:
+    return LockedFile(
+        name=fields.text("name", match=r"[\w.+!-]+\.(whl|tar\.gz|zip)", what="the file name of a wheel or sdist"),
+        size=fields.integer("size", least=1),
+        sha256=fields.hex("sha256"),
+        platforms=_platforms(fields),
+    )
+
+
+def _locked_package(fields: Fields) -> LockedPackage:
+    return LockedPackage(
+        name=fields.text("name"), version=fields.text("version"), files=fields.each("files", _locked_file)
+    )
+
+
+def _locked_path(fields: Fields) -> LockedPath:
+    return LockedPath(
+        path=_relative(fields, "path"),
+        to=_relative(fields, "to"),
+        size=fields.integer("size"),
+        sha256=fields.hex("sha256"),
+        executable=fields.flag("executable", False),
+    )
+
+
+def _deb_document(deb: LockedDeb) -> dict[str, Any]:
+    return {
+        "name": deb.name,
+        "version": deb.version,
+        "architecture": deb.architecture,
+        "path": deb.path,
+        "size": deb.size,
+        "sha256": deb.sha256,
+        "platform": str(deb.platform),
+    }
+
+
+def _package_document(package: LockedPackage) -> dict[str, Any]:
+    files = [
+        {"name": file.name, "size": file.size, "sha256": file.sha256, "platforms": [str(p) for p in file.platforms]}
+        for file in package.files
+    ]
+    return {"name": package.name, "version": package.version, "files": files}
+
+
+def _path_document(file: LockedPath) -> dict[str, Any]:
+    document = {"path": file.path, "to": file.to, "size": file.size, "sha256": file.sha256}
+    return {**document, "executable": True} if file.executable else document

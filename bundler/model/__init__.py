@@ -1,0 +1,1 @@
+"""Pure values: what a recipe asks for, what a lock answers, what a bundle promises."""

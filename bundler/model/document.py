@@ -1,0 +1,124 @@
+"""Reading a parsed document (of JSON or YAML) field by field, with the place of every mistake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from bundler.errors import FerryError
+
+T = TypeVar("T")
+_MISSING = object()
+_TYPES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
+
+
+class Fields:
+    """One mapping of a document: every field is taken by name and type; `close` refuses what is left.
+
+    `error` is the class of error that a mistake raises; `place` the path of this mapping in the document.
+    """
+
+    def __init__(self, value: object, *, place: str, error: type[FerryError]) -> None:
+        if not isinstance(value, Mapping):
+            raise error(f"expected a mapping, got {describe(value)}", place=place or "document")
+        self._rest = dict(value)
+        self._place = place
+        self._error = error
+
+    def place(self, key: str) -> str:
+        """Return the path of `key` in the document."""
+        return f"{self._place}.{key}" if self._place else key
+
+    def refuse(self, key: str, message: str, hint: str | None = None) -> FerryError:
+        """Return an error about `key`, for the caller to raise."""
+        return self._error(message, place=self.place(key), hint=hint)
+
+    def _take(self, key: str, kind: type[T], default: object) -> T:
+        value = self._rest.pop(key, default)
+        if value is _MISSING:
+            raise self._error(f"expected {_TYPES[kind]}, the field is missing", place=self.place(key))
+        if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise self.refuse(key, f"expected {_TYPES[kind]}, got {describe(value)}")
+        return value  # type: ignore[return-value]
+
+    def text(self, key: str, default: object = _MISSING, *, match: str | None = None, what: str = "") -> str:
+        """Take text; with `match`, text that the regular expression matches as a whole."""
+        value = self._take(key, str, default)
+        if match is not None and value is not default and not re.fullmatch(match, value):
+            raise self.refuse(key, f'expected {what or "text like " + match}, got "{value[:80]}"')
+        return value
+
+    def integer(self, key: str, default: object = _MISSING, *, least: int = 0) -> int:
+        """Take a whole number of at least `least`."""
+        value = self._take(key, int, default)
+        if value < least:
+            raise self.refuse(key, f"expected at least {least}, got {value}")
+        return value
+
+    def flag(self, key: str, default: object = _MISSING) -> bool:
+        """Take true or false."""
+        return self._take(key, bool, default)
+
+    def hex(self, key: str, default: object = _MISSING, *, algorithm: str = "sha256") -> str:
+        """Take a digest: 64 lower-case hex digits."""
+        value = self._take(key, str, default)
+        if value is not default and not re.fullmatch("[0-9a-f]{64}", value):
+            got = f"{len(value)} characters" if len(value) != 64 else f'"{value}"'
+            raise self.refuse(key, f"expected 64 lower-case hex digits for {algorithm}, got {got}")
+        return value
+
+    def items(self, key: str, default: object = _MISSING) -> list[tuple[str, Any]]:
+        """Take a list; return each element with its place."""
+        values = self._take(key, list, default)
+        return [(f"{self.place(key)}[{index}]", value) for index, value in enumerate(values)]
+
+    def texts(self, key: str, default: object = _MISSING) -> tuple[str, ...]:
+        """Take a list of texts."""
+        for place, value in (pairs := self.items(key, default)):
+            if not isinstance(value, str):
+                raise self._error(f"expected text, got {describe(value)}", place=place)
+        return tuple(value for _, value in pairs)
+
+    def each(self, key: str, parse: Callable[[Fields], T], default: object = _MISSING) -> tuple[T, ...]:
+        """Take a list of mappings and parse each; unknown fields of each are refused."""
+        result = []
+        for place, value in self.items(key, default):
+            fields = Fields(value, place=place, error=self._error)
+            result.append(parse(fields))
+            fields.close()
+        return tuple(result)
+
+    def mapping(self, key: str, default: object = _MISSING) -> Fields:
+        """Take a mapping as fields of its own."""
+        return Fields(self._take(key, dict, default), place=self.place(key), error=self._error)
+
+    def pairs(self, key: str, default: object = _MISSING) -> tuple[tuple[str, str], ...]:
+        """Take a mapping of text to text, sorted by name."""
+        values: dict[object, object] = self._take(key, dict, default)
+        for name, value in values.items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise self._error(
+                    f"expected text, got {describe(value)}",
+                    place=f"{self.place(key)}.{name}",
+                    hint='put a number in quotes: "8080"',
+                )
+        return tuple(sorted((str(name), str(value)) for name, value in values.items()))
+
+    def has(self, key: str) -> bool:
+        """Say whether the field is there and still to be taken."""
+        return key in self._rest
+
+    def close(self) -> None:
+        """Refuse fields that nobody took: a typo must not be ignored."""
+        for key in self._rest:
+            raise self._error("unknown field", place=self.place(str(key)), hint="check its spelling")
+
+
+def describe(value: object) -> str:
+    """Say briefly what a value is, for an error message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (list, dict)):
+        return _TYPES[type(value)]
+    return f'"{str(value)[:80]}"'

@@ -1,0 +1,84 @@
+"""A lock: what exactly answers a recipe, file by file, with no host name in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundler.model.platform import Platform
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedFile:
+    """A file of a package index or archive: its name, size in bytes, SHA-256, and the platforms it serves."""
+
+    name: str
+    size: int
+    sha256: str
+    platforms: tuple[Platform, ...]
+
+    @property
+    def is_sdist(self) -> bool:
+        """Whether a wheel must be built from it."""
+        return not self.name.endswith(".whl")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedPackage:
+    """One distribution of a package index at one version."""
+
+    name: str
+    version: str
+    files: tuple[LockedFile, ...]
+
+    def file_for(self, platform: Platform) -> LockedFile | None:
+        """Return the file that serves `platform`, if the package is wanted there."""
+        return next((file for file in self.files if platform in file.platforms), None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedDeb:
+    """One Debian package; `path` is its place below an archive's base."""
+
+    name: str
+    version: str
+    architecture: str
+    path: str
+    size: int
+    sha256: str
+    platform: Platform
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedPath:
+    """One regular file beside the recipe, and its place below the root of the installation."""
+
+    path: str
+    to: str
+    size: int
+    sha256: str
+    executable: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lock:
+    """What a recipe resolved to, for every platform it names.
+
+    `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
+    `toolchain` are the wheels of the installer itself, `build` those that sdists are built with.
+    """
+
+    name: str
+    version: str
+    recipe_sha256: str
+    as_of: str
+    created: str
+    python_version: str
+    python_suite: str
+    platforms: tuple[Platform, ...]
+    debs: tuple[LockedDeb, ...]
+    wheels: tuple[LockedPackage, ...]
+    build: tuple[LockedPackage, ...]
+    toolchain: tuple[LockedPackage, ...]
+    files: tuple[LockedPath, ...]
+    sha256: str
+    sm3: str

@@ -1,0 +1,266 @@
+"""The manifest of a bundle, `ferry.json`: the one root of trust. FORMAT.md gives every field."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from bundler.errors import IntegrityError
+from bundler.model.descriptor import Descriptor, chunk_count
+from bundler.model.document import Fields
+from bundler.model.platform import Platform, parse_platform
+from bundler.model.service import Probe, Service
+
+FORMAT = "ferry/bundle/v1"
+HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
+FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
+KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "sbom")
+_BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
+_TIME = r"\d{4}-\d{2}-\d{2}T\d\d:\d\d:\d\dZ"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One entry of the tar behind the head: its exact name, size in bytes and digests in hex."""
+
+    name: str
+    size: int
+    sha256: str
+    sm3: str
+    chunks: tuple[str, ...] = ()
+
+    @property
+    def is_blob(self) -> bool:
+        """Whether it stands in the content store."""
+        return self.name.startswith("blobs/")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One thing that the bundle carries, and where it came from.
+
+    `source` says what was taken (`suite`, `file`, `requirement`), `lineage` the purls of what it was made from.
+    `to` is a path below the root of the installation, for files.
+    """
+
+    kind: str
+    name: str
+    version: str
+    purl: str
+    descriptor: Descriptor
+    source: tuple[tuple[str, str], ...] = ()
+    lineage: tuple[str, ...] = ()
+    to: str = ""
+    executable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end."""
+
+    name: str
+    version: str
+    description: str
+    sequence: int
+    platform: Platform
+    created: str
+    expires: str
+    ferry_version: str
+    lock_sha256: str
+    lock_sm3: str
+    python_version: str
+    items: tuple[Item, ...]
+    services: tuple[Service, ...]
+    entries: tuple[Entry, ...]
+
+    def of_kind(self, *kinds: str) -> tuple[Item, ...]:
+        """Return the items of some kinds, in the order of the manifest."""
+        return tuple(item for item in self.items if item.kind in kinds)
+
+    def expires_before(self, now: datetime) -> bool:
+        """Say whether the bundle is past its end at `now` (with a time zone)."""
+        return bool(self.expires) and datetime.fromisoformat(self.expires) < now
+
+
+def format_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest: UTF-8 JSON, keys sorted, one entry a line; the same manifest gives the same bytes."""
+    document = {
+        "format": FORMAT,
+        "name": manifest.name,
+        "version": manifest.version,
+        "description": manifest.description,
+        "sequence": manifest.sequence,
+        "platforms": [str(manifest.platform)],
+        "created": manifest.created,
+        "expires": manifest.expires,
+        "ferry": {"version": manifest.ferry_version},
+        "lock": {"sha256": manifest.lock_sha256, "sm3": manifest.lock_sm3},
+        "python": {"version": manifest.python_version},
+        "items": [_item_document(item) for item in manifest.items],
+        "services": [_service_document(service) for service in manifest.services],
+        "entries": [_entry_document(entry) for entry in manifest.entries],
+    }
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Parse the bytes of a manifest whose signature was checked.
+
+    Unknown fields are allowed: a later Ferry may say more.
+
+    Raises:
+        IntegrityError: not a manifest of a format that this Ferry knows; the message names the field.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError("expected a manifest in JSON", place="ferry.json") from error
+    fields = Fields(document, place="", error=IntegrityError)
+    form = fields.text("format")
+    if form != FORMAT:
+        raise fields.refuse("format", f'expected "{FORMAT}", got "{form}"', "use a Ferry that knows this format")
+    manifest = _manifest(fields)
+    _check(manifest)
+    return manifest
+
+
+def _manifest(fields: Fields) -> Manifest:
+    platforms = fields.texts("platforms")
+    if len(platforms) != 1:
+        raise fields.refuse("platforms", f"expected one platform, got {len(platforms)}")
+    lock = fields.mapping("lock")
+    return Manifest(
+        name=fields.text("name", match=r"[a-z0-9][a-z0-9.-]{0,49}"),
+        version=fields.text("version", match=r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}"),
+        description=fields.text("description", ""),
+        sequence=fields.integer("sequence", least=1),
+        platform=_platform(fields, platforms[0]),
+        created=fields.text("created", match=_TIME, what="a time in UTC"),
+        expires=fields.text("expires", match=f"({_TIME})?", what="a time in UTC"),
+        ferry_version=fields.mapping("ferry").text("version"),
+        lock_sha256=lock.hex("sha256"),
+        lock_sm3=lock.hex("sm3", algorithm="sm3"),
+        python_version=fields.mapping("python").text("version", match=r"3\.\d+"),
+        items=tuple(_item(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("items")),
+        services=tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")),
+        entries=tuple(_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
+    )
+
+
+def _platform(fields: Fields, text: str) -> Platform:
+    try:
+        return parse_platform(text)
+    except Exception as error:
+        raise fields.refuse("platforms[0]", str(error)) from error
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuse entries that are not in the one allowed shape, and items that no entry carries."""
+    names = [entry.name for entry in manifest.entries]
+    fixed, blobs = tuple(names[: len(FIXED_NAMES)]), names[len(FIXED_NAMES) :]
+    if fixed != FIXED_NAMES:
+        raise IntegrityError(f"expected {', '.join(FIXED_NAMES)} first, got {', '.join(fixed)}", place="entries")
+    for index, entry in enumerate(manifest.entries[len(FIXED_NAMES) :], len(FIXED_NAMES)):
+        match = _BLOB.fullmatch(entry.name)
+        if match is None or match[1] != entry.sha256:
+            raise IntegrityError(f'expected blobs/sha256/{entry.sha256}, got "{entry.name}"', place=f"entries[{index}]")
+    if len(set(blobs)) != len(blobs):
+        raise IntegrityError("a blob is listed twice", place="entries")
+    carried = {entry.sha256: entry for entry in manifest.entries}
+    for index, item in enumerate(manifest.items):
+        held = carried.get(item.descriptor.sha256)
+        if held is None or (held.size, held.sm3) != (item.descriptor.size, item.descriptor.sm3):
+            raise IntegrityError(f'no entry carries "{item.name}"', place=f"items[{index}]")
+
+
+def _entry(fields: Fields) -> Entry:
+    entry = Entry(
+        name=fields.text("name"),
+        size=fields.integer("size"),
+        sha256=fields.hex("sha256"),
+        sm3=fields.hex("sm3", algorithm="sm3"),
+        chunks=fields.texts("chunks", []),
+    )
+    expected = chunk_count(entry.size)
+    if len(entry.chunks) != expected:
+        raise fields.refuse("chunks", f"expected {expected} digests, got {len(entry.chunks)}")
+    return entry
+
+
+def _item(fields: Fields) -> Item:
+    to = fields.text("to", "")
+    if to.startswith("/") or ".." in to.split("/") or "\0" in to:
+        raise fields.refuse("to", f'expected a relative path, got "{to}"')
+    return Item(
+        kind=fields.text("kind"),
+        name=fields.text("name", match="[^/\0]+|[^\0]+", what="a name"),
+        version=fields.text("version"),
+        purl=fields.text("purl"),
+        descriptor=Descriptor(
+            media_type=fields.text("media_type"),
+            size=fields.integer("size"),
+            sha256=fields.hex("sha256"),
+            sm3=fields.hex("sm3", algorithm="sm3"),
+        ),
+        source=fields.pairs("source", {}),
+        lineage=fields.texts("lineage", []),
+        to=to,
+        executable=fields.flag("executable", False),
+    )
+
+
+def _service(fields: Fields) -> Service:
+    probe = fields.mapping("probe") if fields.has("probe") else None
+    return Service(
+        name=fields.text("name", match="[a-z][a-z0-9-]{0,24}"),
+        description=fields.text("description"),
+        run=fields.texts("run"),
+        directory=fields.text("directory"),
+        port=fields.integer("port"),
+        ready=fields.text("ready"),
+        environment=fields.pairs("environment"),
+        settings=fields.texts("settings"),
+        after=fields.texts("after"),
+        unless=fields.text("unless"),
+        state=fields.flag("state"),
+        start_timeout_s=fields.integer("start_timeout_s"),
+        memory_max_mib=fields.integer("memory_max_mib"),
+        probe=None
+        if probe is None
+        else Probe(
+            method=probe.text("method"), path=probe.text("path"), body=probe.text("body"), expect=probe.text("expect")
+        ),
+    )
+
+
+def _entry_document(entry: Entry) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": entry.name, "size": entry.size, "sha256": entry.sha256, "sm3": entry.sm3}
+    return {**document, "chunks": list(entry.chunks)} if entry.chunks else document
+
+
+def _item_document(item: Item) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "kind": item.kind,
+        "name": item.name,
+        "version": item.version,
+        "purl": item.purl,
+        "media_type": item.descriptor.media_type,
+        "size": item.descriptor.size,
+        "sha256": item.descriptor.sha256,
+        "sm3": item.descriptor.sm3,
+        "source": dict(item.source),
+        "lineage": list(item.lineage),
+    }
+    if item.to:
+        document |= {"to": item.to, "executable": item.executable}
+    return document
+
+
+def _service_document(service: Service) -> dict[str, Any]:
+    document = {**asdict(service), "environment": dict(service.environment)}
+    if service.probe is None:
+        del document["probe"]
+    return document

@@ -1,0 +1,49 @@
+"""Recipe to lock: metadata only, nothing of the payload is fetched here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bundler.model.lock import Lock
+from bundler.model.recipe import Recipe
+from bundler.resolve.file import resolve_files
+from bundler.resolve.python import resolve_python
+from bundler.resolve.wheel import resolve_wheels
+
+# What the installer itself runs on, on the isolated host.
+TOOLCHAIN = ("click", "cryptography", "gmssl", "installer", "rich")
+# What sdists are built with; a newer setuptools lacks what old sdists import.
+BUILD = ("setuptools<81", "wheel")
+
+
+def resolve(recipe: Recipe, directory: Path, *, now: datetime, before: Lock | None = None) -> Lock:
+    """Resolve every part of a recipe for every platform that it names.
+
+    `directory` is where the recipe's files stand. A resolution equal to the lock `before` keeps its
+    `created`, so that resolving again changes nothing.
+
+    Raises:
+        RecipeError, ResolveError, StepError: see the modules of each kind.
+    """
+    lock = Lock(
+        name=recipe.name,
+        version=recipe.version,
+        recipe_sha256=recipe.sha256,
+        as_of=recipe.as_of,
+        created=now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        python_version=recipe.python.version,
+        python_suite=recipe.python.suite,
+        platforms=recipe.platforms,
+        debs=resolve_python(recipe.python, recipe.platforms),
+        wheels=resolve_wheels(recipe.wheels, recipe, what="wheels"),
+        build=resolve_wheels(BUILD, recipe, what="build"),
+        toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
+        files=resolve_files(recipe.files, directory),
+        sha256="",
+        sm3="",
+    )
+    if before is not None and replace(before, created=lock.created, sha256="", sm3="") == lock:
+        return replace(lock, created=before.created)
+    return lock

@@ -1,0 +1,56 @@
+"""The Python runtime: Debian packages, each with its digest, that make a tree which runs on older hosts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from bundler.apt import Apt, pool_path
+from bundler.errors import ResolveError, StepError
+from bundler.model.lock import LockedDeb
+from bundler.model.platform import Platform
+from bundler.model.recipe import PythonSource
+
+# Dependencies of maintainer scripts, which a relocatable tree never runs.
+_NOT_NEEDED = frozenset({"debconf", "debianutils", "dpkg", "gcc-12-base", "openssl", "readline-common", "tar"})
+
+
+def resolve_python(source: PythonSource, platforms: tuple[Platform, ...]) -> tuple[LockedDeb, ...]:
+    """Return the closure of the runtime's packages for each platform, sorted by platform and name.
+
+    Raises:
+        ResolveError: this host has no apt, or its sources do not have the packages.
+    """
+    found: list[LockedDeb] = []
+    for platform in platforms:
+        with tempfile.TemporaryDirectory(prefix="ferry-apt-") as directory:
+            found += _closure(source, platform, Path(directory))
+    return tuple(sorted(found, key=lambda deb: (str(deb.platform), deb.name)))
+
+
+def _closure(source: PythonSource, platform: Platform, directory: Path) -> list[LockedDeb]:
+    apt = Apt(directory, platform.debian)
+    try:
+        apt.update()
+        listed = apt.closure(source.packages)
+    except StepError as error:
+        raise ResolveError(
+            f"apt found no {', '.join(source.packages)} for {platform}: {error.message}",
+            place="python.packages",
+            hint=f"the apt sources of this host must offer {source.suite}",
+        ) from error
+    debs = [_locked(entry, platform) for entry in listed]
+    return [deb for deb in debs if deb.name not in _NOT_NEEDED]
+
+
+def _locked(entry: dict[str, str], platform: Platform) -> LockedDeb:
+    name, version, architecture = entry["file"].removesuffix(".deb").rsplit("_", 2)
+    return LockedDeb(
+        name=name,
+        version=version.replace("%3a", ":"),
+        architecture=architecture,
+        path=pool_path(entry["uri"]),
+        size=int(entry["size"]),
+        sha256=entry["sha256"],
+        platform=platform,
+    )

@@ -1,0 +1,67 @@
+"""The only module that starts processes: argument vectors, a clean environment, a timeout always."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bundler.errors import StepError
+
+# What a child may know of our own environment; everything else is left behind.
+_PASSED = ("HOME", "PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+_PASSED_IN_ANY_CASE = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+_LAST_LINES = 12
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return an environment built from scratch: paths, proxies, certificates, a fixed locale and `extra`."""
+    kept = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    kept |= {name: value for name, value in os.environ.items() if name.lower() in _PASSED_IN_ANY_CASE}
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", **kept, **(extra or {})}
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    stdin: str = "",
+    accept: Sequence[int] = (0,),
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return its status and text output.
+
+    Raises:
+        StepError: it is not there, took longer than `timeout_s`, or ended with a status not in `accept`.
+    """
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+            env=clean_environment(environment),
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise StepError(f'expected the program "{words[0]}", it is not installed') from error
+    except OSError as error:
+        raise StepError(f'"{words[0]}" cannot be started: {error.strerror}') from error
+    except subprocess.TimeoutExpired as error:
+        raise StepError(f"expected `{_shown(words)}` to end within {timeout_s:g} s, it was stopped") from error
+    if done.returncode not in accept:
+        tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
+        raise StepError(f"`{_shown(words)}` ended with status {done.returncode}:\n{tail}")
+    return done
+
+
+def _shown(words: Sequence[str]) -> str:
+    text = shlex.join(words)
+    return text if len(text) <= 200 else text[:200] + " ..."

@@ -1,0 +1,1 @@
+"""Payload code that a build runs, always in a namespace without network, by the payload's own Python."""

@@ -1,0 +1,117 @@
+"""Start services on loopback, wait until each is ready, send each its probe. Standard library only.
+
+Reads {"root", "state", "services": [...]}; answers {"services": {name: {"ready_s", "answer"}}} or {"failed", "why"}.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+_PROBE_TIMEOUT_S = 60
+_TAIL_BYTES = 3000
+
+
+def bring_loopback_up():
+    """Set the `up` flag of lo (netdevice(7)): a new namespace has it down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
+
+
+def start(service, root, state):
+    """Start one service with an environment of its own, as its unit will."""
+    home = os.path.join(state, service["name"])
+    os.makedirs(home)
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "STATE_DIRECTORY": home, "TMPDIR": home}
+    environment["PYTHONPYCACHEPREFIX"] = os.path.join(state, "pycache")
+    words = [os.path.join(root, "usr/bin/python3") if word == "python" else word for word in service["run"]]
+    with open(os.path.join(home, "log"), "wb") as log:
+        return subprocess.Popen(
+            words,
+            cwd=os.path.join(root, service["directory"]),
+            env={**environment, **service["environment"]},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def ask(service, path, method="GET", body="", timeout_s=5):
+    """Send one request; return status and text."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{service['port']}{path}",
+        data=body.encode() or None,
+        method=method,
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout_s) as answer:
+            return answer.status, answer.read().decode("utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode("utf-8", "replace")
+    except OSError as error:
+        return 0, str(error)
+
+
+def wait_ready(service, process):
+    """Return the seconds until it answered 200, or a text that says why not."""
+    began = time.monotonic()
+    last = "no answer"
+    while time.monotonic() - began < service["start_timeout_s"]:
+        if process.poll() is not None:
+            return f"ended with status {process.returncode}"
+        status, text = ask(service, service["ready"])
+        if status == 200:
+            return round(time.monotonic() - began, 2)
+        last = f"{status} {text[:300]}"
+        time.sleep(0.1)
+    return f"not ready after {service['start_timeout_s']} s: {last}"
+
+
+def check(service, process):
+    """Return what came of one service."""
+    ready = wait_ready(service, process)
+    if isinstance(ready, str):
+        return None, ready
+    probe = service.get("probe")
+    if probe is None:
+        return {"ready_s": ready}, None
+    status, text = ask(service, probe["path"], probe["method"], probe["body"], _PROBE_TIMEOUT_S)
+    squeezed = text.replace('": "', '":"')
+    if status != 200 or probe["expect"] not in squeezed:
+        return None, f"the probe expected {probe['expect']!r}, got {status} {text[-600:]}"
+    return {"ready_s": ready}, None
+
+
+def main():
+    """Boot all services in order, then stop them in reverse order."""
+    spec = json.load(sys.stdin)
+    bring_loopback_up()
+    processes, found, answer = [], {}, None
+    for service in spec["services"]:
+        process = start(service, spec["root"], spec["state"])
+        processes.append(process)
+        result, why = check(service, process)
+        if why is not None:
+            with open(os.path.join(spec["state"], service["name"], "log"), "rb") as log:
+                tail = log.read()[-_TAIL_BYTES:].decode("utf-8", "replace")
+            answer = {"failed": service["name"], "why": why, "log": tail}
+            break
+        found[service["name"]] = result
+    for process in reversed(processes):
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    print(json.dumps(answer or {"services": found}))
+
+
+main()

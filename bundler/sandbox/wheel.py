@@ -1,0 +1,55 @@
+"""A wheel from an sdist, made by the payload's own Python with nothing but locked parts."""
+
+from __future__ import annotations
+
+import gzip
+import tempfile
+from pathlib import Path
+from zipfile import ZipFile
+
+from bundler.errors import ResolveError, StepError
+from bundler.sandbox.namespace import run_inside
+from bundler.tree import unpack_tar, write_tree_file
+
+_TIMEOUT_S = 600
+
+
+def build_wheel(sdist: Path, name: str, *, python: Path, packages: Path, out: Path) -> Path:
+    """Build the wheel of the sdist called `name` into the directory `out`; return its path.
+
+    `packages` holds the installed build requirements. The same sdist and requirements give the same bytes.
+
+    Raises:
+        ResolveError: it cannot be built without network and compiler.
+    """
+    with tempfile.TemporaryDirectory(prefix="ferry-sdist-") as work:
+        source = _unpack(sdist, name, Path(work))
+        spec = {"packages": str(packages), "out": str(out)}
+        try:
+            answer = run_inside(python, "inside_wheel.py", spec, cwd=source, timeout_s=_TIMEOUT_S)
+        except StepError as error:
+            raise ResolveError(f"no wheel can be built: {error.message}", place=name) from error
+    wheel = out / str(answer["wheel"])
+    if not wheel.name.endswith("-any.whl"):
+        raise ResolveError(
+            f'expected a wheel for any platform, got "{wheel.name}"',
+            place=name,
+            hint="name a release that publishes wheels",
+        )
+    return wheel
+
+
+def _unpack(sdist: Path, name: str, work: Path) -> Path:
+    if name.endswith(".zip"):
+        with ZipFile(sdist) as archive:
+            for member in archive.infolist():
+                if not member.is_dir():
+                    with archive.open(member) as stream:
+                        write_tree_file(work, member.filename, stream, executable=False)  # type: ignore[arg-type]
+    else:
+        with gzip.open(sdist, "rb") as stream:
+            unpack_tar(stream, work, replace=True)
+    directories = [path for path in work.iterdir() if path.is_dir()]
+    if len(directories) != 1:
+        raise ResolveError(f"expected one directory in the sdist, got {len(directories)}", place=name)
+    return directories[0]

@@ -1,0 +1,234 @@
+"""Trees of files: packed as reproducible image layers, unpacked without trusting a name in them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import stat
+import tarfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from bundler.errors import IntegrityError
+from bundler.model.descriptor import LAYER, Descriptor
+from bundler.store import PIECE_BYTES, BlobWriter, Store
+
+# 2020-01-01, the one time that files of a bundle have.
+MTIME = 1577836800
+_GZIP_PIECE = 4 * 1024 * 1024
+_GZIP_LEVEL = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """An image layer: its blob, and the SHA-256 of the tar inside (what OCI calls its diff id)."""
+
+    descriptor: Descriptor
+    diff_id: str
+
+
+class _Gzip:
+    """Gzip on all cores: a member per 4 MiB, so that the bytes do not depend on how many cores there are."""
+
+    def __init__(self, out: BlobWriter, pool: ThreadPoolExecutor) -> None:
+        self._out = out
+        self._pool = pool
+        self._buffer = bytearray()
+        self._running: deque[Future[bytes]] = deque()
+        self._most = 2 * (os.cpu_count() or 1)
+        self.plain = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.plain.update(data)
+        self._buffer += data
+        while len(self._buffer) >= _GZIP_PIECE:
+            piece, self._buffer = bytes(self._buffer[:_GZIP_PIECE]), self._buffer[_GZIP_PIECE:]
+            self._submit(piece)
+        return len(data)
+
+    def _submit(self, piece: bytes) -> None:
+        self._running.append(self._pool.submit(gzip.compress, piece, _GZIP_LEVEL, mtime=0))
+        while len(self._running) > self._most:
+            self._out.write(self._running.popleft().result())
+
+    def finish(self) -> None:
+        if self._buffer:
+            self._submit(bytes(self._buffer))
+        while self._running:
+            self._out.write(self._running.popleft().result())
+
+
+def pack_layer(root: Path, store: Store, *, prefix: str = "", owned: Callable[[str], int] = lambda path: 0) -> Layer:
+    """Pack the tree below `root` as a gzip-compressed layer; the same tree gives the same bytes.
+
+    Names are sorted, times fixed, modes 0755 or 0644 (a directory's sticky and write bits stay), `owned` gives the
+    numeric owner of a path. `prefix` is put before every name.
+    """
+    with store.writer() as writer, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        out = _Gzip(writer, pool)
+        with tarfile.open(fileobj=out, mode="w|", bufsize=PIECE_BYTES, format=tarfile.PAX_FORMAT) as tar:
+            for path in _walk(root):
+                name = str(PurePosixPath(prefix, path.relative_to(root).as_posix()))
+                _add(tar, path, name, owned(name))
+        out.finish()
+        return Layer(descriptor=writer.commit(LAYER), diff_id=out.plain.hexdigest())
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for name in sorted(os.listdir(root)):
+        path = root / name
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path)
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str, owner: int) -> None:
+    status = path.lstat()
+    info = tarfile.TarInfo(name)
+    info.mtime, info.uid, info.gid = MTIME, owner, owner
+    if stat.S_ISLNK(status.st_mode):
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, os.readlink(path), 0o777
+        tar.addfile(info)
+    elif stat.S_ISDIR(status.st_mode):
+        info.type, info.mode = tarfile.DIRTYPE, 0o1777 if status.st_mode & stat.S_ISVTX else 0o755
+        tar.addfile(info)
+    else:
+        info.size, info.mode = status.st_size, 0o755 if status.st_mode & 0o100 else 0o644
+        with path.open("rb") as stream:
+            tar.addfile(info, stream)
+
+
+def unpack_layer(stream: BinaryIO, destination: Path) -> None:
+    """Unpack a gzip-compressed layer below an existing, empty directory.
+
+    Raises:
+        IntegrityError: a member leads out of the destination, is of a kind that has no place in a tree, or
+            stands twice.
+    """
+    with gzip.GzipFile(fileobj=stream) as plain:
+        unpack_tar(plain, destination)
+
+
+def unpack_tar(
+    stream: object, destination: Path, *, place: Callable[[str], str | None] = lambda name: name, replace: bool = False
+) -> None:
+    """Unpack a tar from an uncompressed stream; `place` may rename a member or drop it (None).
+
+    Files and directories are made with O_NOFOLLOW and O_EXCL below directories that this call opened; links
+    are made last, so that nothing is ever written through one. With `replace` a file that is there is replaced.
+    """
+    links: list[tuple[str, str]] = []
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
+            for member in tar:
+                name = place(_checked(member.name))
+                if name in (None, "", "."):
+                    continue
+                if member.issym() or member.islnk():
+                    links.append((name, _link_target(member, name, place)))
+                elif member.isdir():
+                    _make_directory(destination, name, member.mode)
+                elif member.isreg():
+                    content = tar.extractfile(member)
+                    assert content is not None
+                    _write(destination, name, content, member.mode, replace=replace)
+                else:
+                    raise IntegrityError("expected a file, directory or link", place=f'"{member.name}"')
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        raise IntegrityError(f"expected a tar: {error}") from error
+    for name, target in links:
+        _link(destination, name, target)
+
+
+def _checked(name: str) -> str:
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or "\0" in name:
+        raise IntegrityError("the member leads out of the tree", place=f'"{name[:200]}"')
+    return str(PurePosixPath(*parts)) if parts else "."
+
+
+def _link_target(member: tarfile.TarInfo, name: str, place: Callable[[str], str | None]) -> str:
+    """Return a relative target that stays inside the tree."""
+    if member.islnk():
+        target = place(_checked(member.linkname)) or ""
+    elif member.linkname.startswith("/"):
+        target = place(_checked(member.linkname.lstrip("/"))) or ""
+    else:
+        inside = os.path.normpath(str(PurePosixPath(name).parent / member.linkname))
+        target = place(inside) or inside
+    target = os.path.normpath(target)
+    if target.startswith(("/", "..")) or not target:
+        raise IntegrityError(f'the link leads out of the tree, to "{member.linkname[:200]}"', place=f'"{name}"')
+    return os.path.relpath(target, str(PurePosixPath(name).parent))
+
+
+def _make_directory(root: Path, name: str, mode: int = 0o755) -> None:
+    with _directory(root, PurePosixPath(name).parts) as handle:
+        os.fchmod(handle.fd, 0o1777 if mode & stat.S_ISVTX else 0o755)
+
+
+class _directory:  # noqa: N801 (used as a with-statement, like open)
+    """Open a directory below `root` part by part, making what is missing, never through a link."""
+
+    def __init__(self, root: Path, parts: Iterable[str]) -> None:
+        self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for part in parts:
+                try:
+                    os.mkdir(part, 0o755, dir_fd=self.fd)
+                except FileExistsError:
+                    pass
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)
+                os.close(self.fd)
+                self.fd = below
+        except OSError as error:
+            os.close(self.fd)
+            if isinstance(error, NotADirectoryError):
+                raise IntegrityError("a file or link stands where a directory must be", place=part) from error
+            raise
+
+    def __enter__(self) -> _directory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+def _write(root: Path, name: str, content: object, mode: int, *, replace: bool) -> None:
+    path = PurePosixPath(name)
+    with _directory(root, path.parts[:-1]) as parent:
+        if replace:
+            _remove(path.name, parent.fd)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            target = os.open(path.name, flags, 0o600, dir_fd=parent.fd)
+        except FileExistsError as error:
+            raise IntegrityError("the member stands twice", place=f'"{name}"') from error
+        with os.fdopen(target, "wb", buffering=0) as out:
+            while piece := content.read(PIECE_BYTES):  # type: ignore[attr-defined]
+                out.write(piece)
+            os.fchmod(out.fileno(), 0o755 if mode & 0o100 else 0o644)
+
+
+def _link(root: Path, name: str, target: str) -> None:
+    path = PurePosixPath(name)
+    with _directory(root, path.parts[:-1]) as parent:
+        _remove(path.name, parent.fd)
+        os.symlink(target, path.name, dir_fd=parent.fd)
+
+
+def _remove(name: str, fd: int) -> None:
+    try:
+        os.unlink(name, dir_fd=fd)
+    except (FileNotFoundError, IsADirectoryError):
+        pass
+
+
+def write_tree_file(root: Path, name: str, content: BinaryIO, *, executable: bool) -> None:
+    """Write one file of a tree at a relative name, making its directories."""
+    _write(root, _checked(name), content, 0o755 if executable else 0o644, replace=False)

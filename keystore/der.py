@@ -1,0 +1,86 @@
+"""Read and write the little DER that SM2 keys and signatures need, strictly.
+
+Source: ITU-T X.690, clauses 8 and 10.
+"""
+
+from __future__ import annotations
+
+from keystore.errors import SignatureError
+
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OBJECT_IDENTIFIER = 0x06
+SEQUENCE = 0x30
+
+
+class Reader:
+    """Take one element after the other from DER bytes; refuse every form that DER does not allow."""
+
+    def __init__(self, data: bytes, place: str) -> None:
+        self._data = data
+        self._place = place
+
+    def next_is(self, tag: int) -> bool:
+        """Tell whether the next element has this tag."""
+        return self._data[:1] == bytes([tag])
+
+    def take(self, tag: int) -> bytes:
+        """Return the contents of the next element, which must have this tag."""
+        if not self.next_is(tag):
+            found = f"0x{self._data[0]:02x}" if self._data else "the end"
+            raise self._refuse(f"expected the DER tag 0x{tag:02x}, got {found}")
+        start, size = self._length()
+        contents = self._data[start : start + size]
+        if len(contents) != size:
+            raise self._refuse(f"expected {size} bytes of DER contents, got {len(contents)}")
+        self._data = self._data[start + size :]
+        return contents
+
+    def take_reader(self, tag: int) -> Reader:
+        """Return a reader of the contents of the next element."""
+        return Reader(self.take(tag), self._place)
+
+    def take_integer(self) -> int:
+        """Return the next element, a positive or zero INTEGER in its shortest form."""
+        contents = self.take(INTEGER)
+        if not contents or contents[0] & 0x80:
+            raise self._refuse("expected a DER integer that is not negative, got a negative or empty one")
+        if len(contents) > 1 and contents[0] == 0 and not contents[1] & 0x80:
+            raise self._refuse("expected a DER integer in its shortest form, got leading zeros")
+        return int.from_bytes(contents, "big")
+
+    def end(self) -> None:
+        """Refuse anything that is left."""
+        if self._data:
+            raise self._refuse(f"expected the end of the DER value, got {len(self._data)} more bytes")
+
+    def _length(self) -> tuple[int, int]:
+        head = self._data[1:4]
+        if head and head[0] < 0x80:
+            return 2, head[0]
+        if len(head) > 1 and head[0] == 0x81 and head[1] >= 0x80:
+            return 3, head[1]
+        if len(head) > 2 and head[0] == 0x82 and head[1]:
+            return 4, int.from_bytes(head[1:], "big")
+        raise self._refuse("expected a DER length in its shortest form, got another")
+
+    def _refuse(self, message: str) -> SignatureError:
+        return SignatureError(message, place=self._place)
+
+
+def encode(tag: int, *contents: bytes) -> bytes:
+    """Return one element; its contents are under 64 KiB."""
+    body = b"".join(contents)
+    if len(body) < 0x80:
+        length = bytes([len(body)])
+    elif len(body) < 0x100:
+        length = bytes([0x81, len(body)])
+    else:
+        length = b"\x82" + len(body).to_bytes(2, "big")
+    return bytes([tag]) + length + body
+
+
+def encode_integer(value: int) -> bytes:
+    """Return a positive or zero integer as an INTEGER in its shortest form."""
+    return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))

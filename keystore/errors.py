@@ -1,0 +1,29 @@
+"""The errors of the keystore: what was expected, what came, where, and what to do next."""
+
+from __future__ import annotations
+
+
+class KeystoreError(Exception):
+    """Base of every error of the keystore: whoever manages keys must act.
+
+    `place` is the spot in a document or file (`keys/release.json.sealed.salt`), `hint` what to do next.
+    """
+
+    exit_code = 7
+
+    def __init__(self, message: str, *, place: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.place = place
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class SignatureError(KeystoreError):
+    """A signature, an envelope or a key is refused."""
+
+
+class PassphraseError(KeystoreError):
+    """A passphrase does not open what it should, or is unfit to seal anything."""

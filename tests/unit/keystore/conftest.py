@@ -1,0 +1,78 @@
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keystore.file import FileKeystore, FileSigner
+from keystore.sm2 import PrivateKey
+
+PASSPHRASE = "a sentence nobody guesses"
+VECTORS = "FERRY_VECTORS"
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Callable[[str], Any]:
+    """Read a file under the folder of outside vectors; skip where there is none."""
+
+    def load(name: str) -> Any:
+        folder = os.environ.get(VECTORS)
+        if not folder:
+            pytest.skip(f"{VECTORS} names no folder of outside vectors")
+        path = Path(folder, name)
+        if not path.exists():
+            pytest.skip(f"the folder of outside vectors has no {name}")
+        text = path.read_text()
+        return json.loads(text) if path.suffix == ".json" else text
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def openssl() -> Callable[..., bytes]:
+    """Run the openssl program; skip where it is absent or lacks SM2."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("the openssl program is absent")
+    probe = subprocess.run([program, "genpkey", "-algorithm", "SM2"], capture_output=True, timeout=30)
+    if probe.returncode:
+        pytest.skip("this openssl lacks SM2")
+
+    def run(*arguments: str | Path, status: int = 0) -> bytes:
+        done = subprocess.run([program, *map(str, arguments)], capture_output=True, timeout=30)
+        assert done.returncode == status, done.stderr.decode()
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def key() -> PrivateKey:
+    return PrivateKey.generate()
+
+
+@pytest.fixture(scope="session")
+def signers() -> list[FileSigner]:
+    return [FileSigner(PrivateKey.generate(), bytes([number]) * 32) for number in range(3)]
+
+
+@pytest.fixture(scope="session")
+def passphrase() -> str:
+    return PASSPHRASE
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A keystore with the key 'release', made once; tests that change it take a copy: `store_path`."""
+    path = tmp_path_factory.mktemp("made") / "keystore"
+    FileKeystore.create(path, PASSPHRASE).generate("release", PASSPHRASE)
+    return path
+
+
+@pytest.fixture
+def store_path(made_store: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_store, tmp_path / "keystore"))
