@@ -82,7 +82,9 @@ def read_head(stream: BinaryIO) -> Head:
         size = _size_of(block, name)
         data = stream.read(size)
         if len(data) != size or stream.read(padding(size)) != bytes(padding(size)):
-            raise IntegrityError(f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name)
+            raise IntegrityError(
+                f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name
+            )
         contents.append(data)
     manifest, signature, envelope = contents
     return Head(manifest=manifest, signature=signature, envelope=envelope, end=stream.tell())
@@ -129,7 +131,9 @@ def _shown(block: bytes) -> str:
 
 
 def pack(
-    out: BinaryIO, head: Iterable[tuple[str, bytes]], entries: Iterable[tuple[Entry, bytes | Path]],
+    out: BinaryIO,
+    head: Iterable[tuple[str, bytes]],
+    entries: Iterable[tuple[Entry, bytes | Path]],
     advance: Callable[[int], None],
 ) -> None:
     """Write a bundle: the head, then every entry from memory or from its file, hashed once more on the way.

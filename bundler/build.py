@@ -55,7 +55,7 @@ def build(
         RecipeError, ResolveError, TransferError, IntegrityError, HostError, StepError: as the stages say.
             No file is left at `out` then, or the one that was there before.
     """
-    recipe, lock = _read(where)
+    recipe, lock = read_inputs(where)
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
     with tempfile.TemporaryDirectory(prefix="ferry-build-", dir=store.root) as work:
@@ -79,8 +79,12 @@ def _directory(where: Path) -> Path:
     return where if where.is_dir() else where.parent
 
 
-def _read(where: Path) -> tuple[Recipe, Lock]:
-    """Read recipe and lock, and refuse a lock that is of another recipe or of other files."""
+def read_inputs(where: Path) -> tuple[Recipe, Lock]:
+    """Read recipe and lock, and refuse a lock that is of another recipe or of other files.
+
+    Raises:
+        RecipeError: either cannot be read, or they do not belong together.
+    """
     recipe, lock = read_recipe(where), read_lock(where)
     again = f"run: ferry lock {where}"
     if lock.recipe_sha256 != recipe.sha256:
@@ -100,7 +104,9 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
     lock, platform = composer.lock, composer.platform
     if platform not in lock.platforms:
         known = ", ".join(map(str, lock.platforms))
-        raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
+        raise RecipeError(
+            f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe"
+        )
     runtime = composer.runtime()
     built = composer.build_wheels()
     wheels = composer.wheels([(name, descriptor) for _, name, descriptor in built]) if built else None
@@ -145,9 +151,9 @@ def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) 
 def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes:
     parts = bundle_parts(recipe, lock, contents, store)
     inside = {
-        next(part.ref for part in parts if part.kind == "image" and part.sha256 == descriptor.sha256): image_components(
-            store, descriptor, reference
-        )
+        next(
+            part.ref for part in parts if part.kind == "image" and part.sha256 == descriptor.sha256
+        ): image_components(store, descriptor, reference)
         for reference, descriptor, _ in contents.images
     }
     return make_sbom(
@@ -165,7 +171,9 @@ def _manifest(
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest, and the bytes of the entries that are in no store."""
     small = {
-        "install.sh": install_script(platform, contents.runtime.descriptor, contents.toolchain, lock.python_version),
+        "install.sh": install_script(
+            platform, contents.runtime.descriptor, contents.toolchain, lock.python_version
+        ),
         "sbom.cdx.json": sbom,
         "oci-layout": OCI_LAYOUT,
         "index.json": image_index([image[:2] for image in contents.images], platform),

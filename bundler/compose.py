@@ -25,7 +25,9 @@ from bundler.wheels import install_wheels, packages_directory
 _GENERATION = "1"
 # The user that an image's service runs as.
 IMAGE_UID = 10001
-_PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nferry:x:{IMAGE_UID}:{IMAGE_UID}:ferry:/nonexistent:/sbin/nologin\n"
+_PASSWD = (
+    f"root:x:0:0:root:/root:/sbin/nologin\nferry:x:{IMAGE_UID}:{IMAGE_UID}:ferry:/nonexistent:/sbin/nologin\n"
+)
 _GROUP = f"root:x:0:\nferry:x:{IMAGE_UID}:\n"
 
 
@@ -58,7 +60,9 @@ class Composer:
 
     def wheels(self, files: Sequence[tuple[str, Descriptor]]) -> Layer:
         """Return the layer of installed wheels, given as (file name, descriptor)."""
-        key = derivation_key(_GENERATION, "wheels", self.lock.python_version, *(f"{n} {d.sha256}" for n, d in files))
+        key = derivation_key(
+            _GENERATION, "wheels", self.lock.python_version, *(f"{n} {d.sha256}" for n, d in files)
+        )
 
         def make(root: Path) -> None:
             wheels = [(name, self._store.path(descriptor.sha256)) for name, descriptor in files]
@@ -82,7 +86,9 @@ class Composer:
             for name in states:
                 (root / "var/lib" / f"ferry-{name}").mkdir(parents=True)
 
-        return self._layer(key, make, owned=lambda name: IMAGE_UID if name.startswith("var/lib/ferry-") else 0)
+        return self._layer(
+            key, make, owned=lambda name: IMAGE_UID if name.startswith("var/lib/ferry-") else 0
+        )
 
     def place_files(self, root: Path) -> None:
         """Copy the recipe's files to their places below `root`."""
@@ -184,7 +190,13 @@ def builder_platform() -> Platform:
 
 
 def compose_image(
-    image: ComposedImage, recipe: Recipe, layers: Sequence[Layer], store: Store, *, created: str, platform: Platform
+    image: ComposedImage,
+    recipe: Recipe,
+    layers: Sequence[Layer],
+    store: Store,
+    *,
+    created: str,
+    platform: Platform,
 ) -> tuple[Descriptor, Descriptor]:
     """Put the image's manifest and configuration into the store; return their descriptors.
 
@@ -207,14 +219,21 @@ def compose_image(
 
 
 def _config(
-    image: ComposedImage, service: Service, recipe: Recipe, layers: Sequence[Layer], created: str, platform: Platform
+    image: ComposedImage,
+    service: Service,
+    recipe: Recipe,
+    layers: Sequence[Layer],
+    created: str,
+    platform: Platform,
 ) -> bytes:
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **dict(service.environment)}
     if service.state:
         environment["STATE_DIRECTORY"] = f"/var/lib/ferry-{service.name}"
     environment |= dict(image.environment)
     python = f"/usr/bin/python{recipe.python.version}"
-    history = [{"created": created, "created_by": f"ferry: {name}"} for name in ("runtime", "wheels", "files")]
+    history = [
+        {"created": created, "created_by": f"ferry: {name}"} for name in ("runtime", "wheels", "files")
+    ]
     return _json(
         {
             "architecture": platform.architecture,
@@ -239,11 +258,16 @@ def image_index(images: Sequence[tuple[str, Descriptor]], platform: Platform) ->
         {
             **_oci(descriptor),
             "platform": {"architecture": platform.architecture, "os": platform.os},
-            "annotations": {"io.containerd.image.name": reference, "org.opencontainers.image.ref.name": reference},
+            "annotations": {
+                "io.containerd.image.name": reference,
+                "org.opencontainers.image.ref.name": reference,
+            },
         }
         for reference, descriptor in images
     ]
-    return _json({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests})
+    return _json(
+        {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests}
+    )
 
 
 def _oci(descriptor: Descriptor) -> dict[str, object]:

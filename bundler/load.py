@@ -76,7 +76,9 @@ def read_lock(where: Path) -> Lock:
         version=fields.text("version", match=_VERSION),
         recipe_sha256=fields.hex("recipe_sha256"),
         as_of=fields.text("as_of", match=_DATE),
-        created=fields.text("created", match=_DATE + r"T\d\d:\d\d:\d\dZ", what="a time like 2026-01-31T00:00:00Z"),
+        created=fields.text(
+            "created", match=_DATE + r"T\d\d:\d\d:\d\dZ", what="a time like 2026-01-31T00:00:00Z"
+        ),
         platforms=_platforms(fields),
         python_version=python.text("version"),
         python_suite=python.text("suite"),
@@ -217,7 +219,9 @@ def _service(fields: Fields) -> Service:
             place = f"settings[{index}]"
             raise fields.refuse(place, f'expected an upper-case environment name, got "{name}"')
     return Service(
-        name=fields.text("name", match="[a-z][a-z0-9-]{0,24}", what="a name of lower-case letters, digits, hyphens"),
+        name=fields.text(
+            "name", match="[a-z][a-z0-9-]{0,24}", what="a name of lower-case letters, digits, hyphens"
+        ),
         description=fields.text("description", ""),
         run=fields.texts("run"),
         directory=_relative(fields, "directory"),
@@ -270,7 +274,9 @@ def _locked_deb(fields: Fields) -> LockedDeb:
 
 def _locked_file(fields: Fields) -> LockedFile:
     return LockedFile(
-        name=fields.text("name", match=r"[\w.+!-]+\.(whl|tar\.gz|zip)", what="the file name of a wheel or sdist"),
+        name=fields.text(
+            "name", match=r"[\w.+!-]+\.(whl|tar\.gz|zip)", what="the file name of a wheel or sdist"
+        ),
         size=fields.integer("size", least=1),
         sha256=fields.hex("sha256"),
         platforms=_platforms(fields),
@@ -307,7 +313,12 @@ def _deb_document(deb: LockedDeb) -> dict[str, Any]:
 
 def _package_document(package: LockedPackage) -> dict[str, Any]:
     files = [
-        {"name": file.name, "size": file.size, "sha256": file.sha256, "platforms": [str(p) for p in file.platforms]}
+        {
+            "name": file.name,
+            "size": file.size,
+            "sha256": file.sha256,
+            "platforms": [str(p) for p in file.platforms],
+        }
         for file in package.files
     ]
     return {"name": package.name, "version": package.version, "files": files}

@@ -11,7 +11,16 @@ from pathlib import Path
 from bundler.errors import StepError
 
 # What a child may know of our own environment; everything else is left behind.
-_PASSED = ("HOME", "PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NETRC", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+_PASSED = (
+    "HOME",
+    "PATH",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NETRC",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+)
 _PASSED_IN_ANY_CASE = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _LAST_LINES = 12
 
@@ -20,7 +29,13 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment built from scratch: paths, proxies, certificates, a fixed locale and `extra`."""
     kept = {name: os.environ[name] for name in _PASSED if name in os.environ}
     kept |= {name: value for name, value in os.environ.items() if name.lower() in _PASSED_IN_ANY_CASE}
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", **kept, **(extra or {})}
+    return {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        **kept,
+        **(extra or {}),
+    }
 
 
 def run(
@@ -55,7 +70,9 @@ def run(
     except OSError as error:
         raise StepError(f'"{words[0]}" cannot be started: {error.strerror}') from error
     except subprocess.TimeoutExpired as error:
-        raise StepError(f"expected `{_shown(words)}` to end within {timeout_s:g} s, it was stopped") from error
+        raise StepError(
+            f"expected `{_shown(words)}` to end within {timeout_s:g} s, it was stopped"
+        ) from error
     if done.returncode not in accept:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
         raise StepError(f"`{_shown(words)}` ended with status {done.returncode}:\n{tail}")

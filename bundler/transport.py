@@ -53,7 +53,9 @@ class Transport:
                 reasons.append(f"{_shown(url)}: {refused}")
             except IntegrityError as error:
                 raise IntegrityError(
-                    error.message, place=_shown(url), hint="the mirror serves other bytes than were locked: stop"
+                    error.message,
+                    place=_shown(url),
+                    hint="the mirror serves other bytes than were locked: stop",
                 ) from error
             finally:
                 writer.keep()
@@ -88,7 +90,12 @@ class Transport:
         if writer.size:
             headers["Range"] = f"bytes={writer.size}-"
         response = self._pool(url).request(
-            "GET", url, headers=headers, preload_content=False, timeout=_TIMEOUT, retries=urllib3.Retry(0, redirect=5)
+            "GET",
+            url,
+            headers=headers,
+            preload_content=False,
+            timeout=_TIMEOUT,
+            retries=urllib3.Retry(0, redirect=5),
         )
         try:
             _check(response)

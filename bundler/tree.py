@@ -63,7 +63,9 @@ class _Gzip:
             self._out.write(self._running.popleft().result())
 
 
-def pack_layer(root: Path, store: Store, *, prefix: str = "", owned: Callable[[str], int] = lambda path: 0) -> Layer:
+def pack_layer(
+    root: Path, store: Store, *, prefix: str = "", owned: Callable[[str], int] = lambda path: 0
+) -> Layer:
     """Pack the tree below `root` as a gzip-compressed layer; the same tree gives the same bytes.
 
     Names are sorted, times fixed, modes 0755 or 0644 (a directory's sticky and write bits stay), `owned` gives the
@@ -115,7 +117,11 @@ def unpack_layer(stream: BinaryIO, destination: Path) -> None:
 
 
 def unpack_tar(
-    stream: object, destination: Path, *, place: Callable[[str], str | None] = lambda name: name, replace: bool = False
+    stream: object,
+    destination: Path,
+    *,
+    place: Callable[[str], str | None] = lambda name: name,
+    replace: bool = False,
 ) -> None:
     """Unpack a tar from an uncompressed stream; `place` may rename a member or drop it (None).
 
@@ -163,7 +169,9 @@ def _link_target(member: tarfile.TarInfo, name: str, place: Callable[[str], str 
         target = place(inside) or inside
     target = os.path.normpath(target)
     if target.startswith(("/", "..")) or not target:
-        raise IntegrityError(f'the link leads out of the tree, to "{member.linkname[:200]}"', place=f'"{name}"')
+        raise IntegrityError(
+            f'the link leads out of the tree, to "{member.linkname[:200]}"', place=f'"{name}"'
+        )
     return os.path.relpath(target, str(PurePosixPath(name).parent))
 
 

@@ -18,7 +18,9 @@ from bundler.run import run
 _TIMEOUT_S = 600
 
 
-def lock(requirements: Sequence[str], *, python: str, as_of: str, machines: Sequence[str], work: Path) -> Pylock:
+def lock(
+    requirements: Sequence[str], *, python: str, as_of: str, machines: Sequence[str], work: Path
+) -> Pylock:
     """Resolve `requirements` as of the end of a day for every machine at once, as PEP 751 describes.
 
     `work` is an empty directory for uv's files.
@@ -30,7 +32,19 @@ def lock(requirements: Sequence[str], *, python: str, as_of: str, machines: Sequ
     # The day is meant to its end, so that "as of the release date" includes the release.
     words = ["lock", "--quiet", "--exclude-newer", f"{as_of}T23:59:59Z", "--no-python-downloads"]
     _uv([*words, "--python", sys.executable], work)
-    _uv(["export", "--quiet", "--frozen", "--no-emit-project", "--format", "pylock.toml", "-o", "pylock.toml"], work)
+    _uv(
+        [
+            "export",
+            "--quiet",
+            "--frozen",
+            "--no-emit-project",
+            "--format",
+            "pylock.toml",
+            "-o",
+            "pylock.toml",
+        ],
+        work,
+    )
     return _read(work / "pylock.toml")
 
 

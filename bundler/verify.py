@@ -20,7 +20,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from bundler.archive import BLOCK, END, PIECE_BYTES, Head, Span, check_header, padding, read_head, spans, total_size
+from bundler.archive import (
+    BLOCK,
+    END,
+    PIECE_BYTES,
+    Head,
+    Span,
+    check_header,
+    padding,
+    read_head,
+    spans,
+    total_size,
+)
 from bundler.attest import check
 from bundler.errors import FerryError, IntegrityError, TrustError
 from bundler.model.descriptor import CHUNK_BYTES
@@ -184,7 +195,9 @@ class _Entries:
                 pool.shutdown(cancel_futures=True)
                 raise
         if _read(self._fd, len(END), end) != END:
-            self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
+            self._errors.append(
+                (end, IntegrityError("expected the end of the archive", place=f"offset {end}"))
+            )
         self._raise()
 
     def _raise(self) -> None:

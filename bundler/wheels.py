@@ -49,7 +49,10 @@ class _Destination(SchemeDictionaryDestination):
 
 
 def install_wheels(
-    wheels: Sequence[tuple[str, Path]], root: Path, python: str, advance: Callable[[int], None] = lambda count: None
+    wheels: Sequence[tuple[str, Path]],
+    root: Path,
+    python: str,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Install wheels, given as (file name, path), into the tree at `root`, on all cores.
 

@@ -63,7 +63,10 @@ def _elsewhere(name: str) -> click.Command:
         "Carry an AI agent platform across an air gap in one signed bundle.",
         "用一个签名的数据包，把 AI 智能体平台摆渡过网闸。",
     ),
-    epilog=tr("Start with: ferry build recipes/hello --yes -o hello.tar", "从这里开始：ferry build recipes/hello --yes -o hello.tar"),
+    epilog=tr(
+        "Start with: ferry build recipes/hello --yes -o hello.tar",
+        "从这里开始：ferry build recipes/hello --yes -o hello.tar",
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(version("ferry-airgap"), prog_name="ferry")
@@ -93,7 +96,12 @@ def main() -> None:
 def report(error: FerryError | KeystoreError) -> int:
     """Print an error with its hint; return its exit code."""
     if "--json" in sys.argv:
-        document = {"error": error.message, "place": error.place, "hint": error.hint, "exit_code": error.exit_code}
+        document = {
+            "error": error.message,
+            "place": error.place,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
         click.echo(json.dumps(document, ensure_ascii=False), err=True)
         return error.exit_code
     click.echo(tr("error: ", "错误：") + str(error), err=True)

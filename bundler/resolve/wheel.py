@@ -43,7 +43,9 @@ def resolve_wheels(requirements: tuple[str, ...], recipe: Recipe, *, what: str) 
     return tuple(_package(name, versions[name], chosen[name]) for name in sorted(chosen))
 
 
-def _select(pylock: Pylock, platform: Platform, recipe: Recipe, what: str) -> list[tuple[Package, LockedFile]]:
+def _select(
+    pylock: Pylock, platform: Platform, recipe: Recipe, what: str
+) -> list[tuple[Package, LockedFile]]:
     environment = marker_environment(platform, recipe.python.version)
     tags = wheel_tags(platform, recipe.python.version, recipe.python.suite)
     try:
@@ -108,5 +110,7 @@ def _package(name: str, version: str, files: Mapping[Platform, LockedFile]) -> L
     for platform, file in files.items():
         before = merged.get(file.name)
         platforms = (*(before.platforms if before else ()), platform)
-        merged[file.name] = LockedFile(name=file.name, size=file.size, sha256=file.sha256, platforms=platforms)
+        merged[file.name] = LockedFile(
+            name=file.name, size=file.size, sha256=file.sha256, platforms=platforms
+        )
     return LockedPackage(name=name, version=version, files=tuple(merged[key] for key in sorted(merged)))

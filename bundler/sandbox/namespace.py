@@ -13,14 +13,18 @@ from bundler.run import run
 _HERE = Path(__file__).parent
 
 
-def run_inside(python: Path, script: str, spec: dict[str, Any], *, cwd: Path, timeout_s: float) -> dict[str, Any]:
+def run_inside(
+    python: Path, script: str, spec: dict[str, Any], *, cwd: Path, timeout_s: float
+) -> dict[str, Any]:
     """Run a script of this package by `python` without network; it reads JSON and answers with JSON.
 
     Raises:
         HostError: this host lets us make no network namespace.
         StepError: the script failed; its last lines are in the message.
     """
-    isolated = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--user", "--map-root-user"]
+    isolated = (
+        ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--user", "--map-root-user"]
+    )
     try:
         run([*isolated, "true"], timeout_s=10)
     except StepError as error:

@@ -16,7 +16,9 @@ _CLASSIFIER = "License :: "
 _LONGEST = 200
 
 
-def wheel_metadata(path: Path, name: str, environment: Environment) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def wheel_metadata(
+    path: Path, name: str, environment: Environment
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return licences and the canonical names that a wheel requires on the target (extras aside).
 
     Raises:
@@ -33,7 +35,9 @@ def wheel_metadata(path: Path, name: str, environment: Environment) -> tuple[tup
 
 def _licences(raw: object) -> tuple[str, ...]:
     assert isinstance(raw, dict)
-    classifiers = [one.rsplit(" :: ", 1)[-1] for one in raw.get("classifiers", []) if one.startswith(_CLASSIFIER)]
+    classifiers = [
+        one.rsplit(" :: ", 1)[-1] for one in raw.get("classifiers", []) if one.startswith(_CLASSIFIER)
+    ]
     expression = raw.get("license_expression") or ""
     free = (raw.get("license") or "").strip().splitlines()
     if expression:

@@ -1,0 +1,156 @@
+"""`ferry verify` and `ferry inspect`: the commands that read a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bundler.archive import read_head
+from bundler.cli.messages import tr
+from bundler.cli.progress import Shown
+from bundler.errors import IntegrityError
+from bundler.model.manifest import Manifest, parse_manifest
+from bundler.verify import Policy, VerifiedBundle, read_trust, verify
+
+_BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
+ALGORITHMS = {"gm": "sm3", "standard": "sha256"}
+
+
+@click.command(
+    "verify",
+    short_help=tr("Check a bundle against a trusted key.", "用可信公钥校验数据包。"),
+    help=tr(
+        "Check BUNDLE: its signature by the trusted key, then every byte of it. Nothing is unpacked.\n\n"
+        "Exit code 0 means that all of it is right; 6 that bytes are wrong, 7 that the key or signature is refused.",
+        "校验 BUNDLE：先验证可信公钥的签名，再校验每个字节，不解包任何内容。\n\n"
+        "退出码 0 表示全部正确；6 表示字节有误；7 表示密钥或签名被拒绝。",
+    ),
+    epilog=tr(
+        "Example:  ferry verify agentscope.tar --trust release.pem",
+        "示例：ferry verify agentscope.tar --trust release.pem",
+    ),
+)
+@_BUNDLE
+@click.option(
+    "--trust",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help=tr("Public key (PEM) that you trust; may be given several times.", "可信公钥（PEM），可多次给出。"),
+)
+@click.option(
+    "--profile",
+    type=click.Choice(sorted(ALGORITHMS)),
+    default="gm",
+    show_default=True,
+    help=tr(
+        "Digest that proves the bytes: gm is SM3, standard is SHA-256.",
+        "校验摘要：gm 为 SM3，standard 为 SHA-256。",
+    ),
+)
+@click.option(
+    "--accept-expired-bundle",
+    is_flag=True,
+    help=tr("Accept a bundle that is past its end.", "接受已过期的数据包。"),
+)
+@click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
+def verify_command(
+    bundle: Path, trust: tuple[Path, ...], profile: str, accept_expired_bundle: bool, as_json: bool
+) -> None:
+    """Check a whole bundle."""
+    policy = Policy(
+        trusted=tuple(read_trust(path) for path in trust),
+        algorithm=ALGORITHMS[profile],
+        accept_expired=accept_expired_bundle,
+    )
+    with Shown() as progress:
+        verified = verify(
+            bundle,
+            policy,
+            now=datetime.now(UTC),
+            started=lambda manifest: progress.start("verify", sum(entry.size for entry in manifest.entries)),
+            advance=progress.advance,
+        )
+    _print_verified(verified, as_json)
+
+
+def _print_verified(verified: VerifiedBundle, as_json: bool) -> None:
+    manifest = verified.manifest
+    if as_json:
+        document = {
+            "verified": True,
+            "name": manifest.name,
+            "version": manifest.version,
+            "sequence": manifest.sequence,
+            "keyid": verified.key.keyid,
+            "fingerprint": verified.key.fingerprint(),
+            "algorithm": verified.algorithm,
+            "entries": len(manifest.entries),
+        }
+        click.echo(json.dumps(document))
+        return
+    click.echo(tr("verified: ", "校验通过：") + f"{manifest.name} {manifest.version} ({manifest.platform})")
+    click.echo(tr("  signed by ", "  签名密钥 ") + verified.key.fingerprint())
+    click.echo(
+        tr(
+            f"  {len(manifest.entries)} entries, {verified.algorithm} of each is right",
+            f"  {len(manifest.entries)} 个条目，{verified.algorithm} 全部正确",
+        )
+    )
+
+
+@click.command(
+    "inspect",
+    short_help=tr("Show what a bundle says it holds.", "显示数据包声明的内容。"),
+    help=tr(
+        "Show the manifest of BUNDLE. Only the head of the file is read, and no signature is checked: "
+        "what you see is a claim until `ferry verify` confirms it.",
+        "显示 BUNDLE 的清单。只读取文件头，不检查签名：在 `ferry verify` 确认之前只是声明。",
+    ),
+    epilog=tr(
+        "Examples:  ferry inspect hello.tar  |  ferry inspect hello.tar --json | less",
+        "示例：ferry inspect hello.tar  |  ferry inspect hello.tar --json | less",
+    ),
+)
+@_BUNDLE
+@click.option("--json", "as_json", is_flag=True, help=tr("Print the manifest itself.", "输出清单原文。"))
+@click.option("--items", is_flag=True, help=tr("List every item.", "列出每一项。"))
+def inspect_command(bundle: Path, as_json: bool, items: bool) -> None:
+    """Show a manifest."""
+    try:
+        with bundle.open("rb") as stream:
+            head = read_head(stream)
+    except OSError as error:
+        raise IntegrityError(f"the bundle cannot be read: {error.strerror}", place=str(bundle)) from error
+    manifest = parse_manifest(head.manifest)
+    if as_json:
+        click.echo(head.manifest.decode(), nl=False)
+        return
+    _print_manifest(manifest, items)
+
+
+def _print_manifest(manifest: Manifest, items: bool) -> None:
+    kinds = Counter(item.kind for item in manifest.items)
+    rows = [
+        (
+            tr("product", "产品"),
+            f"{manifest.name} {manifest.version} ({tr('sequence', '序号')} {manifest.sequence})",
+        ),
+        (tr("platform", "平台"), str(manifest.platform)),
+        (tr("created", "创建时间"), manifest.created),
+        (tr("expires", "过期时间"), manifest.expires or tr("never", "永不")),
+        (tr("size", "大小"), f"{sum(entry.size for entry in manifest.entries):,} {tr('bytes', '字节')}"),
+        (tr("items", "内容"), ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))),
+        (tr("services", "服务"), ", ".join(f"{one.name} :{one.port}" for one in manifest.services) or "-"),
+        (tr("made by", "生成工具"), f"ferry {manifest.ferry_version}"),
+    ]
+    for name, value in rows:
+        click.echo(f"{name:<10}{value}")
+    if items:
+        for item in manifest.items:
+            click.echo(f"{item.kind:<10}{item.descriptor.size:>12,}  {item.purl}")
+    click.echo(tr("not verified: run ferry verify", "尚未校验：请运行 ferry verify"))
