@@ -140,7 +140,7 @@ def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) 
     if not recipe.services or composer.platform != builder_platform():
         return {}
     digests = [layer.descriptor.sha256 for layer in contents.layers]
-    key = derivation_key("1", "boot", *digests, repr(recipe.services))
+    key = derivation_key("2", "boot", *digests, repr(recipe.services))
     known = store.remembered(key)
     if known is None:
         known = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version)

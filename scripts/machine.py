@@ -792,6 +792,10 @@ def main(argv: Sequence[str]) -> int:
     """Run the command line and return its exit status."""
     if list(argv) == ["_http"]:
         return _request()
+    if list(argv) == ["reason"]:
+        reason = Machine.reason_unavailable()
+        print(reason or "machines can run here")
+        return int(reason is not None)
     options = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

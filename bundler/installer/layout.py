@@ -1,0 +1,95 @@
+"""Where everything of Ferry stands on an isolated host, below a root that tests may move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MARK = "# Written by Ferry."
+PREFIX = "ferry-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """The host's directories; `root` is `/` but for tests."""
+
+    root: Path = Path("/")
+
+    def at(self, path: str) -> Path:
+        """Return where an absolute path of the host stands."""
+        return self.root / path.lstrip("/")
+
+    @property
+    def state(self) -> Path:
+        """What Ferry knows: store, journal, releases."""
+        return self.at("/var/lib/ferry")
+
+    @property
+    def store(self) -> Path:
+        """The content store, an OCI image layout."""
+        return self.state / "store"
+
+    @property
+    def journal(self) -> Path:
+        """One file for each run that changed something."""
+        return self.state / "journal"
+
+    @property
+    def records(self) -> Path:
+        """One record for each release: `N.json`."""
+        return self.state / "releases"
+
+    @property
+    def programs(self) -> Path:
+        """What runs: release trees and toolchains."""
+        return self.at("/opt/ferry")
+
+    @property
+    def trees(self) -> Path:
+        """One directory for each release: `N/root`."""
+        return self.programs / "releases"
+
+    @property
+    def current(self) -> Path:
+        """The link to the release that runs."""
+        return self.programs / "current"
+
+    @property
+    def settings(self) -> Path:
+        """The operator's settings, `NAME.env`."""
+        return self.at("/etc/ferry")
+
+    @property
+    def trust(self) -> Path:
+        """The keys that this host trusts, `KEYID.pem`."""
+        return self.settings / "trust"
+
+    @property
+    def units(self) -> Path:
+        """Where an administrator's units stand."""
+        return self.at("/etc/systemd/system")
+
+    @property
+    def launcher(self) -> Path:
+        """The command `ferry` of this host."""
+        return self.at("/usr/local/bin/ferry")
+
+    @property
+    def run(self) -> Path:
+        """What is forgotten at a reboot: the lock, and what each service was started with."""
+        return self.at("/run/ferry")
+
+    def data(self, name: str) -> tuple[Path, ...]:
+        """Return where a service may have left data: links first, then what they lead to."""
+        places = ("/var/lib", "/var/cache", "/var/lib/private", "/var/cache/private")
+        return tuple(self.at(f"{place}/{PREFIX}{name}") for place in places)
+
+
+def unit_name(service: str) -> str:
+    """Return the unit of a service."""
+    return f"{PREFIX}{service}.service"
+
+
+def service_name(unit: str) -> str:
+    """Return the service of a unit."""
+    return unit.removeprefix(PREFIX).removesuffix(".service")

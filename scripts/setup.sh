@@ -1,0 +1,53 @@
+#!/bin/sh
+# Makes .venv/ in this checkout and installs what Ferry and its tests need. Safe to run again: it does what is missing.
+set -eu
+cd "$(dirname "$0")/.."
+
+# Debian packages: what runs the isolated machines, and the independent programs that tests compare with.
+packages="openssl podman python3-venv runc shellcheck skopeo systemd-container uidmap mmdebstrap"
+
+missing_packages() {
+  for package in $packages; do
+    [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | cut -c 1-2)" = ii ] || printf '%s ' "$package"
+  done
+}
+
+if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
+  missing=$(missing_packages)
+  if [ -n "$missing" ] && [ "$(id -u)" = 0 ]; then
+    echo "setup: installing Debian packages: $missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q >/dev/null
+    # shellcheck disable=SC2086 # a list of words
+    apt-get install -y -q --no-install-recommends $missing >/dev/null
+  elif [ -n "$missing" ]; then
+    echo "setup: isolated machines and some tests need Debian packages; as root: apt-get install $missing"
+  fi
+else
+  echo "setup: this is no Debian; isolated machines and some tests need: $packages"
+fi
+
+find_python() {
+  for name in "${FERRY_PYTHON:-}" python3.13 python3.12 python3.11 python3; do
+    if [ -z "$name" ] || ! command -v "$name" >/dev/null; then continue; fi
+    "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+    command -v "$name"
+    return
+  done
+}
+
+python=$(find_python)
+if [ -z "$python" ]; then
+  echo "error: expected a Python of 3.11 or later with its venv module, found none: install it, or name it in FERRY_PYTHON" >&2
+  exit 8
+fi
+
+wanted=$(cat pyproject.toml scripts/setup.sh | sha256sum | cut -c 1-32)
+if [ "$(cat .venv/.ferry-setup 2>/dev/null)" != "$wanted" ]; then
+  echo "setup: making .venv with $("$python" --version)"
+  [ -x .venv/bin/python ] || "$python" -m venv .venv
+  .venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+  .venv/bin/python -m pip install --quiet --editable . --group dev
+  echo "$wanted" >.venv/.ferry-setup
+fi
+echo "setup: ready ($(.venv/bin/ferry --version))"

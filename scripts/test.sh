@@ -1,0 +1,6 @@
+#!/bin/sh
+# Sets up and runs the whole test suite; arguments go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+sh scripts/setup.sh
+exec .venv/bin/python -m pytest "$@"
