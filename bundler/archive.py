@@ -82,9 +82,7 @@ def read_head(stream: BinaryIO) -> Head:
         size = _size_of(block, name)
         data = stream.read(size)
         if len(data) != size or stream.read(padding(size)) != bytes(padding(size)):
-            raise IntegrityError(
-                f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name
-            )
+            raise IntegrityError(f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name)
         contents.append(data)
     manifest, signature, envelope = contents
     return Head(manifest=manifest, signature=signature, envelope=envelope, end=stream.tell())

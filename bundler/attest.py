@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from bundler.errors import TrustError
 from keystore import sm3
 from keystore.envelope import open_envelope, sign_envelope
 from keystore.errors import KeystoreError
 from keystore.signer import Signer
 from keystore.sm2 import PublicKey
-
-from bundler.errors import TrustError
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"

@@ -104,9 +104,7 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
     lock, platform = composer.lock, composer.platform
     if platform not in lock.platforms:
         known = ", ".join(map(str, lock.platforms))
-        raise RecipeError(
-            f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe"
-        )
+        raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
     runtime = composer.runtime()
     built = composer.build_wheels()
     wheels = composer.wheels([(name, descriptor) for _, name, descriptor in built]) if built else None
@@ -151,9 +149,9 @@ def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) 
 def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes:
     parts = bundle_parts(recipe, lock, contents, store)
     inside = {
-        next(
-            part.ref for part in parts if part.kind == "image" and part.sha256 == descriptor.sha256
-        ): image_components(store, descriptor, reference)
+        next(part.ref for part in parts if part.kind == "image" and part.sha256 == descriptor.sha256): image_components(
+            store, descriptor, reference
+        )
         for reference, descriptor, _ in contents.images
     }
     return make_sbom(
@@ -171,9 +169,7 @@ def _manifest(
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest, and the bytes of the entries that are in no store."""
     small = {
-        "install.sh": install_script(
-            platform, contents.runtime.descriptor, contents.toolchain, lock.python_version
-        ),
+        "install.sh": install_script(platform, contents.runtime.descriptor, contents.toolchain, lock.python_version),
         "sbom.cdx.json": sbom,
         "oci-layout": OCI_LAYOUT,
         "index.json": image_index([image[:2] for image in contents.images], platform),

@@ -25,9 +25,7 @@ from bundler.wheels import install_wheels, packages_directory
 _GENERATION = "1"
 # The user that an image's service runs as.
 IMAGE_UID = 10001
-_PASSWD = (
-    f"root:x:0:0:root:/root:/sbin/nologin\nferry:x:{IMAGE_UID}:{IMAGE_UID}:ferry:/nonexistent:/sbin/nologin\n"
-)
+_PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nferry:x:{IMAGE_UID}:{IMAGE_UID}:ferry:/nonexistent:/sbin/nologin\n"
 _GROUP = f"root:x:0:\nferry:x:{IMAGE_UID}:\n"
 
 
@@ -60,9 +58,7 @@ class Composer:
 
     def wheels(self, files: Sequence[tuple[str, Descriptor]]) -> Layer:
         """Return the layer of installed wheels, given as (file name, descriptor)."""
-        key = derivation_key(
-            _GENERATION, "wheels", self.lock.python_version, *(f"{n} {d.sha256}" for n, d in files)
-        )
+        key = derivation_key(_GENERATION, "wheels", self.lock.python_version, *(f"{n} {d.sha256}" for n, d in files))
 
         def make(root: Path) -> None:
             wheels = [(name, self._store.path(descriptor.sha256)) for name, descriptor in files]
@@ -86,9 +82,7 @@ class Composer:
             for name in states:
                 (root / "var/lib" / f"ferry-{name}").mkdir(parents=True)
 
-        return self._layer(
-            key, make, owned=lambda name: IMAGE_UID if name.startswith("var/lib/ferry-") else 0
-        )
+        return self._layer(key, make, owned=lambda name: IMAGE_UID if name.startswith("var/lib/ferry-") else 0)
 
     def place_files(self, root: Path) -> None:
         """Copy the recipe's files to their places below `root`."""
@@ -96,9 +90,7 @@ class Composer:
             with self._store.path(file.sha256).open("rb") as stream:
                 write_tree_file(root, file.to, stream, executable=file.executable)
 
-    def _layer(
-        self, key: str, make: Callable[[Path], None], owned: Callable[[str], int] = lambda name: 0
-    ) -> Layer:
+    def _layer(self, key: str, make: Callable[[Path], None], owned: Callable[[str], int] = lambda name: 0) -> Layer:
         known = self._store.remembered(key)
         if known is not None:
             return Layer(descriptor=self._store.describe(known["blob"], LAYER), diff_id=known["diff_id"])
@@ -231,9 +223,7 @@ def _config(
         environment["STATE_DIRECTORY"] = f"/var/lib/ferry-{service.name}"
     environment |= dict(image.environment)
     python = f"/usr/bin/python{recipe.python.version}"
-    history = [
-        {"created": created, "created_by": f"ferry: {name}"} for name in ("runtime", "wheels", "files")
-    ]
+    history = [{"created": created, "created_by": f"ferry: {name}"} for name in ("runtime", "wheels", "files")]
     return _json(
         {
             "architecture": platform.architecture,
@@ -265,9 +255,7 @@ def image_index(images: Sequence[tuple[str, Descriptor]], platform: Platform) ->
         }
         for reference, descriptor in images
     ]
-    return _json(
-        {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests}
-    )
+    return _json({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests})
 
 
 def _oci(descriptor: Descriptor) -> dict[str, object]:

@@ -111,9 +111,7 @@ class Contents:
                     seen.add(descriptor.sha256)
                     yield self._image_part("layer", reference, descriptor, ())
 
-    def _image_part(
-        self, kind: str, reference: str, descriptor: Descriptor, lineage: tuple[str, ...]
-    ) -> Item:
+    def _image_part(self, kind: str, reference: str, descriptor: Descriptor, lineage: tuple[str, ...]) -> Item:
         name, _, tag = reference.rpartition(":")
         return Item(
             kind=kind,
@@ -199,6 +197,4 @@ def _generic(name: str, version: str, **qualifiers: str) -> str:
 
 def _oci_purl(name: str, descriptor: Descriptor, tag: str) -> str:
     qualifiers = {"repository_url": name, **({"tag": tag} if tag else {})}
-    return PackageURL(
-        "oci", None, name.rpartition("/")[2], f"sha256:{descriptor.sha256}", qualifiers
-    ).to_string()
+    return PackageURL("oci", None, name.rpartition("/")[2], f"sha256:{descriptor.sha256}", qualifiers).to_string()

@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from bundler.errors import IntegrityError
 from bundler.model.platform import Platform
@@ -76,7 +76,7 @@ def _data(stream: BinaryIO, name: str) -> object:
     while len(head := stream.read(_AR_HEADER)) == _AR_HEADER:
         member, size = head[:16].decode("ascii", "replace").strip().rstrip("/"), int(head[48:58])
         if member == "data.tar.xz":
-            return lzma.LZMAFile(_Part(stream, size))
+            return lzma.LZMAFile(cast(BinaryIO, _Part(stream, size)))
         if member == "data.tar.gz":
             return _Gunzip(stream, size)
         if member == "data.tar":

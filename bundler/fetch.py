@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from packaging.pylock import PackageSdist, PackageWheel
+
 from bundler import uv
 from bundler.apt import Apt
 from bundler.errors import IntegrityError, RecipeError
@@ -103,7 +105,9 @@ def _locate(packages: list[LockedPackage], python: str, work: Path) -> dict[str,
         directory = work / f"uv{round_}"
         directory.mkdir()
         for package in uv.locate(pins, python=python, work=directory).packages:
-            artifacts = [*(package.wheels or ()), *([package.sdist] if package.sdist else [])]
+            artifacts: list[PackageWheel | PackageSdist] = [*(package.wheels or ())]
+            if package.sdist:
+                artifacts.append(package.sdist)
             for artifact in artifacts:
                 if artifact.url and "sha256" in artifact.hashes:
                     urls[artifact.hashes["sha256"]] = artifact.url

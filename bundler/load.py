@@ -76,9 +76,7 @@ def read_lock(where: Path) -> Lock:
         version=fields.text("version", match=_VERSION),
         recipe_sha256=fields.hex("recipe_sha256"),
         as_of=fields.text("as_of", match=_DATE),
-        created=fields.text(
-            "created", match=_DATE + r"T\d\d:\d\d:\d\dZ", what="a time like 2026-01-31T00:00:00Z"
-        ),
+        created=fields.text("created", match=_DATE + r"T\d\d:\d\d:\d\dZ", what="a time like 2026-01-31T00:00:00Z"),
         platforms=_platforms(fields),
         python_version=python.text("version"),
         python_suite=python.text("suite"),
@@ -141,11 +139,11 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping_once(loader: _StrictLoader, node: yaml.MappingNode) -> dict[object, object]:
     seen: dict[object, object] = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if isinstance(key, (list, dict)) or key in seen:
             mark = key_node.start_mark
             raise RecipeError(f'the field "{key}" stands twice', place=f"line {mark.line + 1}")
-        seen[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        seen[key] = loader.construct_object(value_node, deep=True)
     return seen
 
 
@@ -219,9 +217,7 @@ def _service(fields: Fields) -> Service:
             place = f"settings[{index}]"
             raise fields.refuse(place, f'expected an upper-case environment name, got "{name}"')
     return Service(
-        name=fields.text(
-            "name", match="[a-z][a-z0-9-]{0,24}", what="a name of lower-case letters, digits, hyphens"
-        ),
+        name=fields.text("name", match="[a-z][a-z0-9-]{0,24}", what="a name of lower-case letters, digits, hyphens"),
         description=fields.text("description", ""),
         run=fields.texts("run"),
         directory=_relative(fields, "directory"),
@@ -274,9 +270,7 @@ def _locked_deb(fields: Fields) -> LockedDeb:
 
 def _locked_file(fields: Fields) -> LockedFile:
     return LockedFile(
-        name=fields.text(
-            "name", match=r"[\w.+!-]+\.(whl|tar\.gz|zip)", what="the file name of a wheel or sdist"
-        ),
+        name=fields.text("name", match=r"[\w.+!-]+\.(whl|tar\.gz|zip)", what="the file name of a wheel or sdist"),
         size=fields.integer("size", least=1),
         sha256=fields.hex("sha256"),
         platforms=_platforms(fields),

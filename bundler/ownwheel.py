@@ -28,9 +28,7 @@ def make_own_wheel() -> tuple[str, bytes]:
     info = f"{stem}.dist-info"
     files = dict(_sources())
     files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {number}\n".encode()
-    files[f"{info}/WHEEL"] = (
-        b"Wheel-Version: 1.0\nGenerator: ferry\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    )
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: ferry\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{info}/entry_points.txt"] = b"[console_scripts]\nferry = bundler.cli:main\n"
     files[f"{info}/RECORD"] = _record(files, f"{info}/RECORD")
     out = io.BytesIO()

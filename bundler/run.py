@@ -70,9 +70,7 @@ def run(
     except OSError as error:
         raise StepError(f'"{words[0]}" cannot be started: {error.strerror}') from error
     except subprocess.TimeoutExpired as error:
-        raise StepError(
-            f"expected `{_shown(words)}` to end within {timeout_s:g} s, it was stopped"
-        ) from error
+        raise StepError(f"expected `{_shown(words)}` to end within {timeout_s:g} s, it was stopped") from error
     if done.returncode not in accept:
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
         raise StepError(f"`{_shown(words)}` ended with status {done.returncode}:\n{tail}")

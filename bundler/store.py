@@ -114,9 +114,7 @@ class BlobWriter:
             IntegrityError: the bytes are not those of `sha256` and `size`; nothing is kept.
         """
         descriptor = self._hasher.finish(media_type)
-        if (sha256 is not None and descriptor.sha256 != sha256) or (
-            size is not None and descriptor.size != size
-        ):
+        if (sha256 is not None and descriptor.sha256 != sha256) or (size is not None and descriptor.size != size):
             self.discard()
             raise IntegrityError(
                 f"expected {size} bytes with sha256 {sha256}, got {descriptor.size} bytes with {descriptor.sha256}"
@@ -139,9 +137,7 @@ class BlobWriter:
     def __enter__(self) -> BlobWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if not self._stream.closed:
             self.discard()
 

@@ -22,7 +22,7 @@ _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 Progress = Callable[[int], None]
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The server will not give this file; another mirror may."""
 
 
@@ -49,7 +49,7 @@ class Transport:
                 self._attempts(url, writer, size, progress)
                 writer.commit(media_type, sha256=sha256, size=size)
                 return
-            except _Refused as refused:
+            except _RefusedError as refused:
                 reasons.append(f"{_shown(url)}: {refused}")
             except IntegrityError as error:
                 raise IntegrityError(
@@ -74,13 +74,13 @@ class Transport:
                     return
                 reason: str | None = f"ended after {writer.size} of {size} bytes"
                 wait = 0.0
-            except _Busy as busy:
+            except _BusyError as busy:
                 reason, wait = str(busy), busy.wait_s
             except (HTTPError, OSError) as error:
                 reason, wait = type(error).__name__, 0.0
             if attempt < _ATTEMPTS:
                 self._sleep(min(max(wait, 2.0 ** (attempt - 1)), _LONGEST_WAIT_S))
-        raise _Refused(f"{reason}, {_ATTEMPTS} attempts")
+        raise _RefusedError(f"{reason}, {_ATTEMPTS} attempts")
 
     def _once(self, url: str, writer: BlobWriter, size: int, progress: Progress) -> None:
         if url.startswith("file:"):
@@ -112,7 +112,7 @@ class Transport:
             with open(unquote(urlsplit(url).path), "rb") as stream:  # noqa: PTH123 (a path of a URL)
                 _copy(lambda: stream.read(PIECE_BYTES), writer, size, progress)
         except FileNotFoundError as error:
-            raise _Refused("no such file") from error
+            raise _RefusedError("no such file") from error
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)
@@ -130,7 +130,7 @@ class Transport:
         return self._pools[key]
 
 
-class _Busy(Exception):
+class _BusyError(Exception):
     """The server asks to come back later."""
 
     def __init__(self, reason: str, wait_s: float) -> None:
@@ -144,8 +144,8 @@ def _check(response: urllib3.BaseHTTPResponse) -> None:
     reason = f"answered {response.status}"
     if response.status in _RETRIED:
         after = response.headers.get("Retry-After", "")
-        raise _Busy(reason, float(after) if after.isdigit() else 0.0)
-    raise _Refused(reason)
+        raise _BusyError(reason, float(after) if after.isdigit() else 0.0)
+    raise _RefusedError(reason)
 
 
 def _copy(read: Callable[[], bytes], writer: BlobWriter, size: int, progress: Progress) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import LAYER, Descriptor
@@ -63,9 +64,7 @@ class _Gzip:
             self._out.write(self._running.popleft().result())
 
 
-def pack_layer(
-    root: Path, store: Store, *, prefix: str = "", owned: Callable[[str], int] = lambda path: 0
-) -> Layer:
+def pack_layer(root: Path, store: Store, *, prefix: str = "", owned: Callable[[str], int] = lambda path: 0) -> Layer:
     """Pack the tree below `root` as a gzip-compressed layer; the same tree gives the same bytes.
 
     Names are sorted, times fixed, modes 0755 or 0644 (a directory's sticky and write bits stay), `owned` gives the
@@ -73,7 +72,9 @@ def pack_layer(
     """
     with store.writer() as writer, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         out = _Gzip(writer, pool)
-        with tarfile.open(fileobj=out, mode="w|", bufsize=PIECE_BYTES, format=tarfile.PAX_FORMAT) as tar:
+        with tarfile.open(
+            fileobj=cast(BinaryIO, out), mode="w|", bufsize=PIECE_BYTES, format=tarfile.PAX_FORMAT
+        ) as tar:
             for path in _walk(root):
                 name = str(PurePosixPath(prefix, path.relative_to(root).as_posix()))
                 _add(tar, path, name, owned(name))
@@ -82,8 +83,7 @@ def pack_layer(
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for name in sorted(os.listdir(root)):
-        path = root / name
+    for path in sorted(root.iterdir()):
         yield path
         if path.is_dir() and not path.is_symlink():
             yield from _walk(path)
@@ -94,7 +94,7 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, owner: int) -> None:
     info = tarfile.TarInfo(name)
     info.mtime, info.uid, info.gid = MTIME, owner, owner
     if stat.S_ISLNK(status.st_mode):
-        info.type, info.linkname, info.mode = tarfile.SYMTYPE, os.readlink(path), 0o777
+        info.type, info.linkname, info.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
         tar.addfile(info)
     elif stat.S_ISDIR(status.st_mode):
         info.type, info.mode = tarfile.DIRTYPE, 0o1777 if status.st_mode & stat.S_ISVTX else 0o755
@@ -169,9 +169,7 @@ def _link_target(member: tarfile.TarInfo, name: str, place: Callable[[str], str 
         target = place(inside) or inside
     target = os.path.normpath(target)
     if target.startswith(("/", "..")) or not target:
-        raise IntegrityError(
-            f'the link leads out of the tree, to "{member.linkname[:200]}"', place=f'"{name}"'
-        )
+        raise IntegrityError(f'the link leads out of the tree, to "{member.linkname[:200]}"', place=f'"{name}"')
     return os.path.relpath(target, str(PurePosixPath(name).parent))
 
 
@@ -187,10 +185,8 @@ class _directory:  # noqa: N801 (used as a with-statement, like open)
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in parts:
-                try:
+                with contextlib.suppress(FileExistsError):
                     os.mkdir(part, 0o755, dir_fd=self.fd)
-                except FileExistsError:
-                    pass
                 below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)
                 os.close(self.fd)
                 self.fd = below
@@ -231,10 +227,8 @@ def _link(root: Path, name: str, target: str) -> None:
 
 
 def _remove(name: str, fd: int) -> None:
-    try:
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
         os.unlink(name, dir_fd=fd)
-    except (FileNotFoundError, IsADirectoryError):
-        pass
 
 
 def write_tree_file(root: Path, name: str, content: BinaryIO, *, executable: bool) -> None:

@@ -16,11 +16,10 @@ from bundler.errors import ResolveError, StepError
 from bundler.run import run
 
 _TIMEOUT_S = 600
+_LINUX = "sys_platform == 'linux' and platform_python_implementation == 'CPython'"
 
 
-def lock(
-    requirements: Sequence[str], *, python: str, as_of: str, machines: Sequence[str], work: Path
-) -> Pylock:
+def lock(requirements: Sequence[str], *, python: str, as_of: str, machines: Sequence[str], work: Path) -> Pylock:
     """Resolve `requirements` as of the end of a day for every machine at once, as PEP 751 describes.
 
     `work` is an empty directory for uv's files.
@@ -62,10 +61,7 @@ def locate(pins: Sequence[str], *, python: str, work: Path) -> Pylock:
 
 def _project(requirements: Sequence[str], python: str, machines: Sequence[str]) -> str:
     wanted = ",\n".join(f"  {_quoted(requirement)}" for requirement in requirements)
-    environments = ",\n".join(
-        f"  \"sys_platform == 'linux' and platform_python_implementation == 'CPython' and platform_machine == '{name}'\""
-        for name in machines
-    )
+    environments = ",\n".join(f"  \"{_LINUX} and platform_machine == '{name}'\"" for name in machines)
     return (
         f'[project]\nname = "ferry-recipe"\nversion = "0"\nrequires-python = "=={python}.*"\n'
         f"dependencies = [\n{wanted}\n]\n\n[tool.uv]\nenvironments = [\n{environments}\n]\n"
@@ -114,7 +110,12 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
 def _pip_index(ours: Mapping[str, str]) -> str | None:
     home = Path(ours.get("HOME", "/nonexistent"))
     config = Path(ours.get("XDG_CONFIG_HOME") or home / ".config")
-    places = ["/etc/pip.conf", home / ".pip/pip.conf", config / "pip/pip.conf", Path(sys.prefix) / "pip.conf"]
+    places: list[str | Path] = [
+        "/etc/pip.conf",
+        home / ".pip/pip.conf",
+        config / "pip/pip.conf",
+        Path(sys.prefix) / "pip.conf",
+    ]
     parser = configparser.RawConfigParser()
     try:
         parser.read([*places, ours.get("PIP_CONFIG_FILE", "")], encoding="utf-8")

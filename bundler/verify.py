@@ -195,9 +195,7 @@ class _Entries:
                 pool.shutdown(cancel_futures=True)
                 raise
         if _read(self._fd, len(END), end) != END:
-            self._errors.append(
-                (end, IntegrityError("expected the end of the archive", place=f"offset {end}"))
-            )
+            self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
         self._raise()
 
     def _raise(self) -> None:

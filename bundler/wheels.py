@@ -23,7 +23,8 @@ from bundler.errors import IntegrityError
 # Starts the Python of the tree that the script stands in, wherever that tree is.
 _LAUNCHER = """\
 #!/bin/sh
-exec "${{0%/local/bin/*}}/bin/python{version}" -c 'import sys; from {module} import {first} as _; sys.exit(_{rest}())' "$@"
+exec "${{0%/local/bin/*}}/bin/python{version}" \\
+  -c 'import sys; from {module} import {first} as _; sys.exit(_{rest}())' "$@"
 """
 
 

@@ -27,9 +27,7 @@ def check_private(path: Path) -> None:
     with _told(path):
         mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise KeystoreError(
-            f"expected mode 0700, got 0{mode:o}", place=str(path), hint=f"run: chmod 0700 {path}"
-        )
+        raise KeystoreError(f"expected mode 0700, got 0{mode:o}", place=str(path), hint=f"run: chmod 0700 {path}")
 
 
 def exists(path: Path) -> bool:
@@ -94,6 +92,4 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise KeystoreError(
-            f"expected a usable file or directory, got '{reason}'", place=str(path)
-        ) from error
+        raise KeystoreError(f"expected a usable file or directory, got '{reason}'", place=str(path)) from error

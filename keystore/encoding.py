@@ -139,9 +139,7 @@ def _take_version(reader: der.Reader, expected: int, place: str) -> None:
 def _take_algorithm(reader: der.Reader, place: str) -> None:
     algorithm = reader.take_reader(der.SEQUENCE)
     if algorithm.take(der.OBJECT_IDENTIFIER) != EC_PUBLIC_KEY:
-        raise SignatureError(
-            "expected an elliptic curve key (1.2.840.10045.2.1), got another kind", place=place
-        )
+        raise SignatureError("expected an elliptic curve key (1.2.840.10045.2.1), got another kind", place=place)
     _expect_curve(algorithm, place)
 
 

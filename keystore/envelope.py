@@ -38,8 +38,7 @@ def sign_envelope(payload_type: str, payload: bytes, signers: Sequence[Signer]) 
             "payload": document.encode_base64(payload),
             "payloadType": payload_type,
             "signatures": [
-                {"keyid": signer.keyid, "sig": document.encode_base64(signer.sign(message))}
-                for signer in ordered
+                {"keyid": signer.keyid, "sig": document.encode_base64(signer.sign(message))} for signer in ordered
             ],
         }
     )

@@ -86,9 +86,7 @@ class FileKeystore:
         Raises: KeystoreError when there is none, or its file is not one of this version.
         """
         if not exists(path):
-            raise KeystoreError(
-                "expected a keystore, got none", place=str(path), hint="make one: ferry keystore init"
-            )
+            raise KeystoreError("expected a keystore, got none", place=str(path), hint="make one: ferry keystore init")
         disk.check_private(path)
         store = StoreRecord.parse(disk.read(path / STORE_FILE), STORE_FILE)
         return cls(path, store)

@@ -80,9 +80,7 @@ class StoreRecord:
     def encode(self) -> bytes:
         """Return the bytes of `keystore.json`."""
         head = {"format": STORE_FORMAT, "version": VERSION}
-        return document.readable(
-            {**head, "profile": self.profile, "created": self.created, "check": self.check}
-        )
+        return document.readable({**head, "profile": self.profile, "created": self.created, "check": self.check})
 
     def check_passphrase(self, passphrase: str, place: str) -> None:
         """Refuse another passphrase than the keystore's.
@@ -90,9 +88,7 @@ class StoreRecord:
         Raises: PassphraseError.
         """
         associated = _store_associated(self.profile, self.created)
-        seal.unseal(
-            self.check, passphrase, profile=self.profile, associated=associated, place=f"{place}.check"
-        )
+        seal.unseal(self.check, passphrase, profile=self.profile, associated=associated, place=f"{place}.check")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,9 +101,7 @@ class KeyRecord:
     sealed: dict[str, object]
 
     @classmethod
-    def make(
-        cls, name: str, key: PrivateKey, hedge_secret: bytes, passphrase: str, profile: str
-    ) -> KeyRecord:
+    def make(cls, name: str, key: PrivateKey, hedge_secret: bytes, passphrase: str, profile: str) -> KeyRecord:
         """Seal a private key and its hedge secret."""
         check_name(name)
         associated = _key_associated(name, profile, key.public)
@@ -143,15 +137,11 @@ class KeyRecord:
         """
         place = f"{place}.sealed"
         associated = _key_associated(self.name, self.profile, self.public)
-        secret = seal.unseal(
-            self.sealed, passphrase, profile=self.profile, associated=associated, place=place
-        )
+        secret = seal.unseal(self.sealed, passphrase, profile=self.profile, associated=associated, place=place)
         document.expect(len(secret), 32 + HEDGE_BYTES, f"{place}: length")
         key = PrivateKey(int.from_bytes(secret[:32], "big"))
         if key.public != self.public:
-            raise KeystoreError(
-                "expected the private key of the public key in clear, got another", place=place
-            )
+            raise KeystoreError("expected the private key of the public key in clear, got another", place=place)
         return key, secret[32:]
 
 

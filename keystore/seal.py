@@ -137,9 +137,7 @@ def unseal(sealed: object, passphrase: str, *, profile: str, associated: bytes, 
     for name, found, size in (("salt", salt, SALT_BYTES), ("nonce", nonce, NONCE_BYTES)):
         document.expect(len(found), size, f"{place}.{name}: length")
     if len(ciphertext) < TAG_BYTES:
-        raise KeystoreError(
-            f"expected at least {TAG_BYTES} bytes, got {len(ciphertext)}", place=f"{place}.ciphertext"
-        )
+        raise KeystoreError(f"expected at least {TAG_BYTES} bytes, got {len(ciphertext)}", place=f"{place}.ciphertext")
     key = chosen.derive(_octets(passphrase), salt, {name: form[name] for name in chosen.costs})
     try:
         return chosen.decrypt(key, nonce, ciphertext, associated)

@@ -132,9 +132,7 @@ class PrivateKey:
 
     def pem(self) -> str:
         """Return unencrypted PKCS#8 PEM: the secret itself."""
-        return encoding.encode_pem(
-            encoding.PRIVATE_LABEL, encoding.encode_private(self._scalar, self._public.point)
-        )
+        return encoding.encode_pem(encoding.PRIVATE_LABEL, encoding.encode_private(self._scalar, self._public.point))
 
     def octets(self) -> bytes:
         """Return the scalar as 32 bytes: the secret itself."""

@@ -220,9 +220,7 @@ class Machine:
         Raises:
             MachineError: It was not done in time, or failed while `check` is set.
         """
-        process = self.start(
-            argv, env=env, stdin=_stdin(input), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        process = self.start(argv, env=env, stdin=_stdin(input), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, err = _finish(process, argv, timeout_s, (input or "").encode() or None)
         done = subprocess.CompletedProcess(list(argv), process.returncode, _text(out), _text(err))
         if check and done.returncode != 0:
@@ -340,9 +338,7 @@ class Machine:
         self._update({"cgroups": [str(path) for path in cgroups]})
         with self.console.open("ab") as log:
             files: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            self._popen = subprocess.Popen(
-                _joining(cgroups, argv), env=ENVIRONMENT, start_new_session=True, **files
-            )
+            self._popen = subprocess.Popen(_joining(cgroups, argv), env=ENVIRONMENT, start_new_session=True, **files)
         supervisor = Process.of(self._popen.pid)
         self._update({"supervisor": supervisor and supervisor.as_dict()})
 
@@ -365,14 +361,8 @@ class Machine:
         while not is_done():
             ended = self._popen is not None and self._popen.poll() is not None and not is_done()
             if ended or time.monotonic() > deadline:
-                how = (
-                    f"ended with status {self._popen.returncode}"
-                    if ended and self._popen
-                    else "took too long"
-                )
-                raise MachineError(
-                    f"'{self.root}': the machine {how}, it did not {what}\n{self._console_tail()}"
-                )
+                how = f"ended with status {self._popen.returncode}" if ended and self._popen else "took too long"
+                raise MachineError(f"'{self.root}': the machine {how}, it did not {what}\n{self._console_tail()}")
             time.sleep(0.05)
 
     @contextlib.contextmanager
@@ -406,9 +396,7 @@ class Machine:
         _write_json(self.state_file, {**self._state(), **values})
 
     def _forget(self, *names: str) -> None:
-        _write_json(
-            self.state_file, {name: value for name, value in self._state().items() if name not in names}
-        )
+        _write_json(self.state_file, {name: value for name, value in self._state().items() if name not in names})
 
 
 def cached_system(suite: str, include: Sequence[str] = ()) -> Path:
@@ -501,9 +489,7 @@ def _finish(
         return process.communicate(data, timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         _end_group(process)
-        raise MachineError(
-            f"{' '.join(argv)}: not done after {timeout_s:g} s\n{_tail(_text(error.output))}"
-        ) from None
+        raise MachineError(f"{' '.join(argv)}: not done after {timeout_s:g} s\n{_tail(_text(error.output))}") from None
     except BaseException:
         _end_group(process)
         raise
@@ -555,9 +541,7 @@ def _inits_below(parent: int) -> Iterator[Process]:
             status = dict(line.split(":", 1) for line in (directory / "status").read_text().splitlines())
             numbers = status["NSpid"].split()
             is_init = int(status["PPid"]) == parent and len(numbers) > 1 and numbers[-1] == "1"
-            process = (
-                Process.of(int(directory.name)) if is_init and status["Name"].strip() == "systemd" else None
-            )
+            process = Process.of(int(directory.name)) if is_init and status["Name"].strip() == "systemd" else None
             if process:
                 yield process
 
@@ -702,9 +686,7 @@ def _command_shell(options: argparse.Namespace) -> int:
     machine = Machine(options.root)
     enter = ["nsenter", f"--target={machine.leader_pid}", "--all", "--root", "--wd", "--", "/bin/bash", "-l"]
     environment = ENVIRONMENT | {"TERM": os.environ.get("TERM", "dumb"), "HOME": "/root"}
-    return subprocess.run(
-        _joining(_cgroups_of(machine.leader_pid), enter), env=environment, check=False
-    ).returncode
+    return subprocess.run(_joining(_cgroups_of(machine.leader_pid), enter), env=environment, check=False).returncode
 
 
 def _command_http(options: argparse.Namespace) -> int:

@@ -65,14 +65,10 @@ def read_passphrase(directory: Path, passphrase_file: Path | None, *, twice: boo
     if sys.stdin.isatty():
         prompt = tr("Passphrase of the keystore", "密钥库口令")
         again = tr("The same again", "再次输入")
-        found: str = click.prompt(
-            prompt, hide_input=True, confirmation_prompt=again if twice else False, err=True
-        )
+        found: str = click.prompt(prompt, hide_input=True, confirmation_prompt=again if twice else False, err=True)
         return found
     raise PassphraseError(
-        tr(
-            "expected a passphrase, got neither a file nor a terminal", "需要口令，但既没有口令文件也没有终端"
-        ),
+        tr("expected a passphrase, got neither a file nor a terminal", "需要口令，但既没有口令文件也没有终端"),
         hint=tr(
             "name a file: --passphrase-file FILE or FERRY_PASSPHRASE_FILE=FILE",
             "请指定口令文件：--passphrase-file FILE 或 FERRY_PASSPHRASE_FILE=FILE",
@@ -141,8 +137,7 @@ def _keep_random_passphrase(directory: Path) -> None:
         tr(
             f"warning: a random passphrase lies beside the keys in {path}: it protects them only as well as"
             " the file system does. Move it elsewhere and name it with --passphrase-file.",
-            f"警告：随机口令与密钥同在 {path}，其安全性仅取决于文件系统。"
-            "请将其移至别处，并用 --passphrase-file 指定。",
+            f"警告：随机口令与密钥同在 {path}，其安全性仅取决于文件系统。请将其移至别处，并用 --passphrase-file 指定。",
         )
     )
 
@@ -187,9 +182,7 @@ def keystore_group() -> None:
 @click.option("--profile", type=click.Choice(sorted(seal.PROFILES)), default="gm", show_default=True)
 @click.option("--key", metavar="NAME", default=DEFAULT_KEY, show_default=True, help="The first signing key.")
 @_passphrase_option
-@click.option(
-    "--yes", is_flag=True, help="Ask nothing: make a random passphrase and keep it beside the keys."
-)
+@click.option("--yes", is_flag=True, help="Ask nothing: make a random passphrase and keep it beside the keys.")
 def init(directory: Path | None, profile: str, key: str, passphrase_file: Path | None, yes: bool) -> None:
     """Make a keystore and its first signing key.
 

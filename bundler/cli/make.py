@@ -108,9 +108,7 @@ def lock_command(recipe: Path, check: bool) -> None:
     type=click.Choice([str(one) for one in PLATFORMS]),
     help=tr("Default: this host's, if the lock has it.", "默认：本机平台。"),
 )
-@click.option(
-    "--key", default=DEFAULT_KEY, show_default=True, help=tr("Name of the signing key.", "签名密钥名称。")
-)
+@click.option("--key", default=DEFAULT_KEY, show_default=True, help=tr("Name of the signing key.", "签名密钥名称。"))
 @click.option(
     "--keystore",
     type=click.Path(file_okay=False, path_type=Path),
@@ -137,9 +135,7 @@ def build_command(
     signer = open_signer(keystore_dir(keystore), key, passphrase_file, yes=yes)
     chosen = parse_platform(platform) if platform else None
     with Shown() as progress:
-        built = build(
-            recipe, output, store=Store(store_directory()), signer=signer, platform=chosen, progress=progress
-        )
+        built = build(recipe, output, store=Store(store_directory()), signer=signer, platform=chosen, progress=progress)
     _print_built(built, signer.keyid, as_json)
 
 
@@ -168,8 +164,6 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
             f"  {built.size:,} 字节，{len(manifest.items)} 项",
         )
     )
-    click.echo(
-        tr(f"  booted without network: {booted}", f"  断网启动：{booted}") if booted else f"  {not_booted}"
-    )
+    click.echo(tr(f"  booted without network: {booted}", f"  断网启动：{booted}") if booted else f"  {not_booted}")
     click.echo(tr(f"  manifest sha256 {built.manifest_sha256}", f"  清单 sha256 {built.manifest_sha256}"))
     click.echo(tr(f"  signed by {keyid}", f"  签名密钥 {keyid}"))

@@ -20,6 +20,4 @@ def why_not_ready(service: Service, *, timeout_s: float = 5) -> str | None:
         return f"no answer on port {service.port} ({getattr(error, 'strerror', None) or error})"
     finally:
         connection.close()
-    return (
-        None if reply.status == http.client.OK else f"{service.ready} answers {reply.status} {text}".strip()
-    )
+    return None if reply.status == http.client.OK else f"{service.ready} answers {reply.status} {text}".strip()

@@ -55,9 +55,7 @@ class HostSystemd:
         """Ask once for all units."""
         if not units:
             return {}
-        text = run(
-            ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", *units], timeout_s=_TIMEOUT_S
-        ).stdout
+        text = run(["systemctl", "show", f"--property={','.join(_PROPERTIES)}", *units], timeout_s=_TIMEOUT_S).stdout
         return dict(_state(block) for block in text.strip().split("\n\n"))
 
     def reload(self) -> None:

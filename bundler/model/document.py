@@ -38,9 +38,7 @@ class Fields:
         value = self._rest.pop(key, default)
         if value is _MISSING:
             raise self._error(f"expected {_TYPES[kind]}, the field is missing", place=self.place(key))
-        if value is not default and (
-            not isinstance(value, kind) or (kind is int and isinstance(value, bool))
-        ):
+        if value is not default and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
             raise self.refuse(key, f"expected {_TYPES[kind]}, got {describe(value)}")
         return value  # type: ignore[return-value]
 

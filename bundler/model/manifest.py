@@ -121,9 +121,7 @@ def parse_manifest(data: bytes) -> Manifest:
     fields = Fields(document, place="", error=IntegrityError)
     form = fields.text("format")
     if form != FORMAT:
-        raise fields.refuse(
-            "format", f'expected "{FORMAT}", got "{form}"', "use a Ferry that knows this format"
-        )
+        raise fields.refuse("format", f'expected "{FORMAT}", got "{form}"', "use a Ferry that knows this format")
     manifest = _manifest(fields)
     _check(manifest)
     return manifest
@@ -147,9 +145,7 @@ def _manifest(fields: Fields) -> Manifest:
         lock_sm3=lock.hex("sm3", algorithm="sm3"),
         python_version=fields.mapping("python").text("version", match=r"3\.\d+"),
         items=tuple(_item(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("items")),
-        services=tuple(
-            _service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")
-        ),
+        services=tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")),
         entries=tuple(_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
     )
 
@@ -166,15 +162,11 @@ def _check(manifest: Manifest) -> None:
     names = [entry.name for entry in manifest.entries]
     fixed, blobs = tuple(names[: len(FIXED_NAMES)]), names[len(FIXED_NAMES) :]
     if fixed != FIXED_NAMES:
-        raise IntegrityError(
-            f"expected {', '.join(FIXED_NAMES)} first, got {', '.join(fixed)}", place="entries"
-        )
+        raise IntegrityError(f"expected {', '.join(FIXED_NAMES)} first, got {', '.join(fixed)}", place="entries")
     for index, entry in enumerate(manifest.entries[len(FIXED_NAMES) :], len(FIXED_NAMES)):
         match = _BLOB.fullmatch(entry.name)
         if match is None or match[1] != entry.sha256:
-            raise IntegrityError(
-                f'expected blobs/sha256/{entry.sha256}, got "{entry.name}"', place=f"entries[{index}]"
-            )
+            raise IntegrityError(f'expected blobs/sha256/{entry.sha256}, got "{entry.name}"', place=f"entries[{index}]")
     if len(set(blobs)) != len(blobs):
         raise IntegrityError("a blob is listed twice", place="entries")
     carried = {entry.sha256: entry for entry in manifest.entries}

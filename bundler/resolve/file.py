@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -48,9 +47,8 @@ def _expand(source: FileSource, directory: Path, *, place: str) -> Iterator[tupl
 
 
 def _walk(start: Path) -> Iterator[Path]:
-    for name in sorted(os.listdir(start)):
-        path = start / name
-        if name in _SKIPPED or name.endswith(".pyc"):
+    for path in sorted(start.iterdir()):
+        if path.name in _SKIPPED or path.suffix == ".pyc":
             continue
         if path.is_dir() and not path.is_symlink():
             yield from _walk(path)

@@ -12,9 +12,7 @@ from bundler.model.platform import Platform
 from bundler.model.recipe import PythonSource
 
 # Dependencies of maintainer scripts, which a relocatable tree never runs.
-_NOT_NEEDED = frozenset(
-    {"debconf", "debianutils", "dpkg", "gcc-12-base", "openssl", "readline-common", "tar"}
-)
+_NOT_NEEDED = frozenset({"debconf", "debianutils", "dpkg", "gcc-12-base", "openssl", "readline-common", "tar"})
 
 
 def resolve_python(source: PythonSource, platforms: tuple[Platform, ...]) -> tuple[LockedDeb, ...]:

@@ -43,9 +43,7 @@ def resolve_wheels(requirements: tuple[str, ...], recipe: Recipe, *, what: str) 
     return tuple(_package(name, versions[name], chosen[name]) for name in sorted(chosen))
 
 
-def _select(
-    pylock: Pylock, platform: Platform, recipe: Recipe, what: str
-) -> list[tuple[Package, LockedFile]]:
+def _select(pylock: Pylock, platform: Platform, recipe: Recipe, what: str) -> list[tuple[Package, LockedFile]]:
     environment = marker_environment(platform, recipe.python.version)
     tags = wheel_tags(platform, recipe.python.version, recipe.python.suite)
     try:
@@ -57,7 +55,7 @@ def _select(
 
 def marker_environment(platform: Platform, python: str) -> Environment:
     """Return the environment of the target that markers are judged by, never this host's."""
-    values: Mapping[str, str] = {
+    return {
         "implementation_name": "cpython",
         "implementation_version": f"{python}.0",
         "os_name": "posix",
@@ -70,7 +68,6 @@ def marker_environment(platform: Platform, python: str) -> Environment:
         "python_version": python,
         "sys_platform": "linux",
     }
-    return Environment(**values)  # type: ignore[typeddict-item]
 
 
 def wheel_tags(platform: Platform, python: str, suite: str) -> list[Tag]:
@@ -110,7 +107,5 @@ def _package(name: str, version: str, files: Mapping[Platform, LockedFile]) -> L
     for platform, file in files.items():
         before = merged.get(file.name)
         platforms = (*(before.platforms if before else ()), platform)
-        merged[file.name] = LockedFile(
-            name=file.name, size=file.size, sha256=file.sha256, platforms=platforms
-        )
+        merged[file.name] = LockedFile(name=file.name, size=file.size, sha256=file.sha256, platforms=platforms)
     return LockedPackage(name=name, version=version, files=tuple(merged[key] for key in sorted(merged)))

@@ -14,7 +14,9 @@ _SLACK_S = 120
 
 
 def boot(root: Path, services: Sequence[Service], python: str) -> dict[str, str]:
-    """Start every service with the tree at `root` as its root directory, which is used up; return the seconds that each took to be ready.
+    """Start every service with the tree at `root` as its root directory; return the seconds each took to be ready.
+
+    The tree is used up: services write into it.
 
     Raises:
         ResolveError: one does not come up, or does not answer its probe; the message holds its log's end.

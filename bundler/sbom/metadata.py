@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 from zipfile import BadZipFile, ZipFile
 
 from packaging.markers import Environment
@@ -16,9 +17,7 @@ _CLASSIFIER = "License :: "
 _LONGEST = 200
 
 
-def wheel_metadata(
-    path: Path, name: str, environment: Environment
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def wheel_metadata(path: Path, name: str, environment: Environment) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return licences and the canonical names that a wheel requires on the target (extras aside).
 
     Raises:
@@ -35,9 +34,7 @@ def wheel_metadata(
 
 def _licences(raw: object) -> tuple[str, ...]:
     assert isinstance(raw, dict)
-    classifiers = [
-        one.rsplit(" :: ", 1)[-1] for one in raw.get("classifiers", []) if one.startswith(_CLASSIFIER)
-    ]
+    classifiers = [one.rsplit(" :: ", 1)[-1] for one in raw.get("classifiers", []) if one.startswith(_CLASSIFIER)]
     expression = raw.get("license_expression") or ""
     free = (raw.get("license") or "").strip().splitlines()
     if expression:
@@ -54,6 +51,8 @@ def _required(lines: list[str], environment: Environment) -> tuple[str, ...]:
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        if requirement.marker is None or requirement.marker.evaluate({**environment, "extra": ""}):
+        if requirement.marker is None or requirement.marker.evaluate(
+            {**cast(dict[str, str], environment), "extra": ""}
+        ):
             names.add(canonicalize_name(requirement.name))
     return tuple(sorted(names))

@@ -14,9 +14,7 @@ import machine as machines  # noqa: E402
 from machine import Machine, MachineError, Process  # noqa: E402
 
 pytestmark = pytest.mark.e2e
-needs_machines = pytest.mark.skipif(
-    Machine.reason_unavailable() is not None, reason=str(Machine.reason_unavailable())
-)
+needs_machines = pytest.mark.skipif(Machine.reason_unavailable() is not None, reason=str(Machine.reason_unavailable()))
 
 # Sends three events, a moment apart, and ends, as a streaming endpoint does.
 STREAM = """while read line && [ ${#line} -gt 1 ]; do :; done; head -c 2 >/etc/stream.body

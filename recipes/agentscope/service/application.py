@@ -147,9 +147,7 @@ def build(settings: Settings) -> App:
 def close_routes(app: FastAPI) -> None:
     """Keep the routes that are meant to be open, whatever the runtime has registered."""
     app.router.routes[:] = [
-        route
-        for route in app.router.routes
-        if getattr(route, "methods", None) == {OPEN_ROUTES.get(route.path)}
+        route for route in app.router.routes if getattr(route, "methods", None) == {OPEN_ROUTES.get(route.path)}
     ]
 
 

@@ -27,10 +27,7 @@ class Series:
         self.values[labels] = value
 
     def lines(self) -> list[str]:
-        body = [
-            f"{self.name}{_labels(self.labels, at)} {_number(value)}"
-            for at, value in sorted(self.values.items())
-        ]
+        body = [f"{self.name}{_labels(self.labels, at)} {_number(value)}" for at, value in sorted(self.values.items())]
         return [f"# HELP {self.name} {self.help}", f"# TYPE {self.name} {self.kind}", *body]
 
 

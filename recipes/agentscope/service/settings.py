@@ -138,9 +138,7 @@ def _state_dir(env: Mapping[str, str]) -> Path:
     # systemd separates several state directories with colons; the first is ours.
     text = env.get("AS_STATE_DIR", "").strip() or env.get("STATE_DIRECTORY", "").split(":")[0].strip()
     if not text:
-        raise SettingsError(
-            "AS_STATE_DIR: expected a directory for sessions (or STATE_DIRECTORY), got nothing"
-        )
+        raise SettingsError("AS_STATE_DIR: expected a directory for sessions (or STATE_DIRECTORY), got nothing")
     path = Path(text)
     if not path.is_absolute():
         raise SettingsError(f"AS_STATE_DIR: expected an absolute path, got {text!r}")

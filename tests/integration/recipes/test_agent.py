@@ -11,9 +11,7 @@ import pytest
 PYTHON = os.environ.get("FERRY_AGENTSCOPE_PYTHON", "")
 SCRIPT = "agentscope/service/agent.py"
 
-pytestmark = pytest.mark.skipif(
-    not PYTHON, reason="FERRY_AGENTSCOPE_PYTHON names no interpreter with agentscope"
-)
+pytestmark = pytest.mark.skipif(not PYTHON, reason="FERRY_AGENTSCOPE_PYTHON names no interpreter with agentscope")
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +173,7 @@ def slow(start, tmp_path_factory):
 def begin(agent, **more):
     """Begin a conversation and return its connection once the answer has started."""
     body = json.dumps(ask(**more)).encode()
-    head = (
-        b"POST /process HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    )
+    head = b"POST /process HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     client = socket.create_connection(("127.0.0.1", agent.port), timeout=10)
     client.sendall(head % len(body) + body)
     assert client.recv(4096).startswith(b"HTTP/1.1 200")

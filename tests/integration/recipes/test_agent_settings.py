@@ -92,8 +92,7 @@ def test_says_that_the_port_is_taken_before_importing_anything(start, refuse, so
 
 
 COMPLETED = (
-    b'data: {"object":"response","status":"in_progress"}\n\n'
-    b'data: {"object":"response","status":"completed"}\n\n'
+    b'data: {"object":"response","status":"in_progress"}\n\ndata: {"object":"response","status":"completed"}\n\n'
 )
 QUOTED = b'data: {"object":"content","text":"{\\"object\\":\\"response\\",\\"status\\":\\"failed\\"}"}\n\n'
 

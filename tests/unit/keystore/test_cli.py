@@ -63,9 +63,7 @@ def test_init_without_questions(tmp_path):
 def test_init_with_a_passphrase_file(tmp_path, passphrase_file, passphrase, monkeypatch):
     monkeypatch.setenv("FERRY_KEYSTORE", str(tmp_path / "ks"))
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
-    result = _run(
-        "init", "--yes", "--profile", "standard", "--key", "k", "--passphrase-file", passphrase_file
-    )
+    result = _run("init", "--yes", "--profile", "standard", "--key", "k", "--passphrase-file", passphrase_file)
     assert result.stderr.startswith(f"密钥库：{tmp_path / 'ks'}（standard 模式）\n密钥“k”：")
     assert not (tmp_path / "ks/passphrase").exists()
     assert FileKeystore.open(tmp_path / "ks").signer("k", passphrase).keyid in result.stderr

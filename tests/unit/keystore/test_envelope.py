@@ -94,8 +94,7 @@ def _entry(**changes):
         (_entry(sig="e30="), "envelope.signatures[0].sig: expected the DER tag 0x30, got 0x7b"),
         (
             _set(payload="W10="),
-            "envelope.signatures[0].sig: expected a signature of this message by this key,"
-            " got one that does not match",
+            "envelope.signatures[0].sig: expected a signature of this message by this key, got one that does not match",
         ),
     ],
 )

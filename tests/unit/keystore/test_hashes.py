@@ -31,9 +31,7 @@ def test_sm3_equals_hashlib():
 
 
 def test_sm3_of_the_oscca_vectors(vectors):
-    rows = re.findall(
-        r"Len = (\d+)\s+Msg = ([0-9a-fA-F]*)\s+MD = (\w+)", vectors("pyca/hashes/SM3/oscca.txt")
-    )
+    rows = re.findall(r"Len = (\d+)\s+Msg = ([0-9a-fA-F]*)\s+MD = (\w+)", vectors("pyca/hashes/SM3/oscca.txt"))
     assert rows
     for bits, message, digest in rows:
         assert sm3.sm3(bytes.fromhex(message)[: int(bits) // 8]).hex() == digest.lower()

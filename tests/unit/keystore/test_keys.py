@@ -10,9 +10,7 @@ P256 = der.encode(
     der.encode(der.OBJECT_IDENTIFIER, encoding.EC_PUBLIC_KEY),
     der.encode(der.OBJECT_IDENTIFIER, bytes.fromhex("2a8648ce3d030107")),
 )
-RSA = der.encode(
-    der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, bytes.fromhex("2a864886f70d010101")), der.encode(5)
-)
+RSA = der.encode(der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, bytes.fromhex("2a864886f70d010101")), der.encode(5))
 EXPLICIT = der.encode(
     der.SEQUENCE,
     der.encode(der.OBJECT_IDENTIFIER, encoding.EC_PUBLIC_KEY),
@@ -26,9 +24,7 @@ def _spki(algorithm: bytes = ALGORITHM, point: bytes = POINT, unused: bytes = b"
     return der.encode(der.SEQUENCE, algorithm, der.encode(der.BIT_STRING, unused, point))
 
 
-def _pkcs8(
-    *, version: int = 0, inner: int = 1, scalar: bytes = bytes(31) + b"\x01", tail: bytes = b""
-) -> str:
+def _pkcs8(*, version: int = 0, inner: int = 1, scalar: bytes = bytes(31) + b"\x01", tail: bytes = b"") -> str:
     octets = der.encode(der.OCTET_STRING, scalar)
     body = der.encode(der.SEQUENCE, der.encode_integer(inner), octets, tail)
     return encoding.encode_pem(

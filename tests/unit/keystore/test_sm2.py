@@ -129,9 +129,7 @@ def test_numbers_out_of_range_are_refused(r, s, message):
 
 def test_s_plus_n_is_refused():
     with pytest.raises(SignatureError):
-        STANDARD.verify(
-            scheme.encode_signature(selftest.SIGN_R, selftest.SIGN_S + curve.N), b"message digest"
-        )
+        STANDARD.verify(scheme.encode_signature(selftest.SIGN_R, selftest.SIGN_S + curve.N), b"message digest")
 
 
 def _integer(contents: bytes) -> bytes:

@@ -1,0 +1,228 @@
+"""What this host is and has, gathered once before anything is planned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler.errors import FerryError, TrustError
+from bundler.installer.answer import why_not_ready
+from bundler.installer.layout import MARK, PREFIX, Layout, service_name
+from bundler.installer.ports import listeners
+from bundler.installer.release import Release, read_releases
+from bundler.installer.systemd import Systemd, UnitState
+from bundler.model.manifest import Manifest, parse_manifest
+from bundler.model.service import Service
+from keystore.errors import KeystoreError
+from keystore.sm2 import PublicKey
+
+_TEXT_LIMIT = 1024 * 1024
+# Directories that an install or systemd may make; an uninstall removes those that were not there before.
+GROUND = (
+    "/etc/systemd/system/multi-user.target.wants",
+    "/usr/local/bin",
+    "/var/lib/private",
+    "/var/cache/private",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitFact:
+    """A unit of Ferry: its file's text, its state, why it does not answer, and what it was started with."""
+
+    text: str
+    state: UnitState
+    not_ready: str | None = None
+    started_with: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Space:
+    """The file system of a directory: its device number, and the bytes that can be written."""
+
+    device: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """This host. Mappings are by name of the service, digest or port; `current` is 0 when nothing runs."""
+
+    os_id: str
+    os_version: str
+    machine: str
+    glibc: str
+    is_owner: bool
+    has_systemd: bool
+    store_space: Space
+    programs_space: Space
+    blobs: Mapping[str, int]
+    anchors: tuple[PublicKey, ...]
+    releases: tuple[Release, ...]
+    trees: frozenset[int]
+    current: int
+    settings: Mapping[str, str]
+    credentials: Mapping[str, tuple[str, ...]]
+    units: Mapping[str, UnitFact]
+    ports: Mapping[int, str]
+    launcher: str
+    data: frozenset[str]
+    absent: tuple[str, ...]
+    is_fresh: bool
+
+    @property
+    def installed(self) -> Release | None:
+        """The release that runs."""
+        return next((release for release in self.releases if release.number == self.current), None)
+
+
+def gather(layout: Layout, systemd: Systemd) -> Facts:
+    """Look at the host; nothing is changed.
+
+    Raises:
+        IntegrityError, TrustError: a record or a trusted key on this host is damaged.
+        StepError: systemd does not answer.
+    """
+    system = _os_release(layout.at("/etc/os-release"))
+    has_systemd = layout.at("/run/systemd/system").is_dir()
+    releases = read_releases(layout.records)
+    current = _current(layout)
+    settings = _texts(layout.settings, "*.env")
+    return Facts(
+        os_id=system.get("ID", ""),
+        os_version=system.get("VERSION_ID", ""),
+        machine=os.uname().machine,
+        glibc=os.confstr("CS_GNU_LIBC_VERSION") or "",
+        is_owner=os.geteuid() == layout.root.stat().st_uid,
+        has_systemd=has_systemd,
+        store_space=_space(layout.state),
+        programs_space=_space(layout.programs),
+        blobs=_blobs(layout.store),
+        anchors=read_anchors(layout.trust),
+        releases=releases,
+        trees=frozenset(release.number for release in releases if (layout.trees / str(release.number) / "root").is_dir()),
+        current=current,
+        settings={name: text for name, text in settings.items()},
+        credentials=_credentials(layout.settings / "credentials"),
+        units=_units(layout, systemd if has_systemd else None, _services(layout, releases, current)),
+        ports=listeners(layout.at("/proc")),
+        launcher=_text(layout.launcher),
+        data=_data(layout),
+        absent=tuple(path for path in GROUND if not layout.at(path).is_dir()),
+        is_fresh=not layout.state.exists(),
+    )
+
+
+def read_anchors(directory: Path) -> tuple[PublicKey, ...]:
+    """Read the keys that this host trusts.
+
+    Raises:
+        TrustError: one of them is damaged.
+    """
+    found = []
+    for path in sorted(directory.glob("*.pem")):
+        try:
+            found.append(PublicKey.from_pem(path.read_bytes()))
+        except KeystoreError as error:
+            raise TrustError(f"expected an SM2 public key in PEM: {error}", place=str(path)) from error
+    return tuple(found)
+
+
+def installed_manifest(layout: Layout, releases: Sequence[Release], current: int) -> Manifest | None:
+    """Return the manifest of the release that runs, None when there is none.
+
+    Raises:
+        IntegrityError: it is damaged.
+    """
+    release = next((release for release in releases if release.number == current), None)
+    if release is None:
+        return None
+    path = layout.store / "blobs/sha256" / release.manifest_sha256
+    return parse_manifest(path.read_bytes()) if path.exists() else None
+
+
+def _services(layout: Layout, releases: Sequence[Release], current: int) -> dict[str, Service]:
+    try:
+        manifest = installed_manifest(layout, releases, current)
+    except FerryError:
+        # A damaged copy is found missing by the plan, and comes anew from the bundle.
+        return {}
+    return {service.name: service for service in manifest.services} if manifest else {}
+
+
+def _units(layout: Layout, systemd: Systemd | None, services: Mapping[str, Service]) -> dict[str, UnitFact]:
+    texts = {path.name: _text(path) for path in sorted(layout.units.glob(f"{PREFIX}*.service"))}
+    ours = [name for name, text in texts.items() if text.startswith(MARK)]
+    states = systemd.states(ours) if systemd else {}
+    found = {}
+    for unit in ours:
+        state = states.get(unit, UnitState(active="inactive", enabled=False))
+        service = services.get(service_name(unit))
+        asked = service is not None and state.active == "active"
+        found[service_name(unit)] = UnitFact(
+            text=texts[unit],
+            state=state,
+            not_ready=why_not_ready(service) if asked and service else None,
+            started_with=_text(layout.run / f"{service_name(unit)}.started"),
+        )
+    return found
+
+
+def _os_release(path: Path) -> dict[str, str]:
+    pairs = (line.partition("=") for line in _text(path).splitlines())
+    return {name: value.strip("\"'") for name, equals, value in pairs if equals}
+
+
+def _current(layout: Layout) -> int:
+    try:
+        name = os.readlink(layout.current).rpartition("/")[2]
+    except OSError:
+        return 0
+    return int(name) if name.isdecimal() else 0
+
+
+def _space(path: Path) -> Space:
+    while not path.exists():
+        path = path.parent
+    system = os.statvfs(path)
+    return Space(device=path.stat().st_dev, free_bytes=system.f_bavail * system.f_frsize)
+
+
+def _blobs(store: Path) -> dict[str, int]:
+    """Return the sizes of the blobs whose record is there too."""
+    directory, known = store / "blobs/sha256", store / "known"
+    if not directory.is_dir():
+        return {}
+    with os.scandir(directory) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if (known / entry.name).exists()}
+
+
+def _texts(directory: Path, pattern: str) -> dict[str, str]:
+    return {path.stem: _text(path) for path in sorted(directory.glob(pattern))}
+
+
+def _text(path: Path) -> str:
+    """Return the text of a small file, "" when it is not there."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_TEXT_LIMIT).decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def _credentials(directory: Path) -> dict[str, tuple[str, ...]]:
+    if not directory.is_dir():
+        return {}
+    return {
+        place.name: tuple(sorted(path.name for path in place.iterdir() if path.is_file()))
+        for place in sorted(directory.iterdir())
+        if place.is_dir()
+    }
+
+
+def _data(layout: Layout) -> frozenset[str]:
+    """Return the services of which data is there."""
+    places = {path.parent for path in layout.data("x")}
+    return frozenset(path.name.removeprefix(PREFIX) for place in places for path in place.glob(f"{PREFIX}*"))
