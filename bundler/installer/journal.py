@@ -1,0 +1,90 @@
+"""What runs did to this host: one file of JSON lines per run, each line on the disk before the work goes on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bundler.errors import HostError
+
+ENDED = "ended"
+
+
+class Journal:
+    """The record of one run; closed by `end`."""
+
+    def __init__(self, directory: Path, now: datetime) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        name = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}.jsonl"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        self._fd = os.open(directory / name, flags, 0o640)
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one record and wait until the disk has it."""
+        line = json.dumps({"event": event, **fields}, ensure_ascii=False, sort_keys=True) + "\n"
+        os.write(self._fd, line.encode("utf-8", "surrogateescape"))
+        os.fsync(self._fd)
+
+    def end(self, outcome: str) -> None:
+        """Append the last record and close."""
+        self.write(ENDED, outcome=outcome)
+        os.close(self._fd)
+
+
+def unfinished_step(directory: Path) -> str | None:
+    """Return the step at which the last run stopped without an end, "" before its first; None when it ended."""
+    files = sorted(directory.glob("*.jsonl")) if directory.is_dir() else []
+    if not files:
+        return None
+    records = list(_records(files[-1]))
+    if records and records[-1].get("event") == ENDED:
+        return None
+    begun = [str(record.get("step", "")) for record in records if record.get("event") == "begin"]
+    return begun[-1] if begun else ""
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_bytes().splitlines():
+        # A line that the power cut through tells nothing.
+        with suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict):
+                yield record
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Hold this host for one run; the lock goes with the process.
+
+    Raises:
+        HostError: another run holds it, or the lock cannot be made.
+    """
+    path = directory / "lock"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise HostError(f"the lock cannot be made: {error.strerror}", place=str(path)) from error
+    try:
+        if not _try_lock(fd, path):
+            raise HostError("another run of ferry is at work on this host", hint="wait until it has ended")
+        yield
+        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            directory.rmdir()
+    finally:
+        os.close(fd)
+
+
+def _try_lock(fd: int, path: Path) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False

@@ -1,0 +1,8 @@
+"""The steps of an install, in the order in which they run."""
+
+from __future__ import annotations
+
+from bundler.installer.steps import health, launcher, release, services, settings, stop, store, switch, trust, units
+from bundler.installer.steps.step import Step
+
+STEPS: tuple[Step, ...] = (store, trust, release, stop, settings, units, switch, launcher, services, health)

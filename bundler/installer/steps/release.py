@@ -1,0 +1,91 @@
+"""Step `release`: the tree that the services run from, made beside its place and renamed when it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from bundler.installer.facts import Facts
+from bundler.installer.release import Release, format_release
+from bundler.installer.steps.step import Action, Job
+from bundler.installer.wanted import Wanted
+from bundler.model.manifest import HEAD_NAMES
+from bundler.store import Store, write_file
+from bundler.tree import unpack_layer, write_tree_file
+from bundler.wheels import install_wheels
+
+NAME = "release"
+NEW = ".new-"
+
+
+def due(wanted: Wanted, facts: Facts) -> Action | None:
+    """Due when there is no whole tree of this bundle."""
+    whole = [release for release in facts.releases if release.number in facts.trees]
+    if any(release.manifest_sha256 == wanted.manifest_sha256 for release in whole):
+        return None
+    manifest = wanted.manifest
+    return Action(step=NAME, reason=f"{manifest.name} {manifest.version} is not unpacked on this host")
+
+
+def apply(job: Job) -> None:
+    """Make the tree, wait until the disk has it, give it its number, then write its record."""
+    job.layout.trees.mkdir(parents=True, exist_ok=True)
+    place = job.layout.trees / str(job.wanted.number)
+    shutil.rmtree(place, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=NEW, dir=job.layout.trees))
+    new.chmod(0o755)
+    _make_tree(job, new / "root")
+    os.sync()
+    new.rename(place)
+    job.layout.records.mkdir(parents=True, exist_ok=True)
+    write_file(job.layout.records / f"{job.wanted.number}.json", format_release(_record(job)))
+
+
+def _make_tree(job: Job, root: Path) -> None:
+    """Fill a directory with the same content that the container image has."""
+    manifest, store = job.wanted.manifest, Store(job.layout.store)
+    parts = manifest.of_kind("python", "wheel", "file")
+    job.progress.start("install", sum(item.descriptor.size for item in parts))
+    root.mkdir()
+    for item in manifest.of_kind("python"):
+        with store.path(item.descriptor.sha256).open("rb") as stream:
+            unpack_layer(stream, root)
+        job.progress.advance(item.descriptor.size)
+    wheels = [(item.name, store.path(item.descriptor.sha256)) for item in manifest.of_kind("wheel")]
+    if wheels:
+        install_wheels(wheels, root, manifest.python_version, job.progress.advance)
+    for item in manifest.of_kind("file"):
+        with store.path(item.descriptor.sha256).open("rb") as stream:
+            write_tree_file(root, item.to, stream, executable=item.executable)
+        job.progress.advance(item.descriptor.size)
+
+
+def _record(job: Job) -> Release:
+    wanted = job.wanted
+    head = zip(HEAD_NAMES, (job.head.manifest, job.head.signature, job.head.envelope), strict=True)
+    files = {entry.name: entry.sha256 for entry in wanted.manifest.entries if not entry.is_blob}
+    files |= {name: hashlib.sha256(data).hexdigest() for name, data in head}
+    return Release(
+        number=wanted.number,
+        name=wanted.manifest.name,
+        version=wanted.manifest.version,
+        sequence=wanted.manifest.sequence,
+        manifest_sha256=wanted.manifest_sha256,
+        keyid=wanted.key.keyid,
+        algorithm=job.policy.algorithm,
+        installed=f"{job.now:%Y-%m-%dT%H:%M:%SZ}",
+        files=tuple(sorted(files.items())),
+    )
+
+
+def undo(job: Job) -> None:
+    """Remove record and tree, and what was not finished."""
+    number = job.wanted.number
+    if number not in job.facts.trees:
+        (job.layout.records / f"{number}.json").unlink(missing_ok=True)
+        shutil.rmtree(job.layout.trees / str(number), ignore_errors=True)
+    for path in job.layout.trees.glob(f"{NEW}*"):
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,109 @@
+"""What a host should be, worked out from a manifest, the facts and the operator's changes; no effects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bundler.installer.facts import Facts
+from bundler.installer.layout import MARK
+from bundler.installer.settings import edit_settings, read_settings
+from bundler.installer.unit import render_unit
+from bundler.model.manifest import Manifest
+from bundler.model.service import Service
+from keystore.sm2 import PublicKey
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """The state to reach. `services` are those that run, in the order in which they start.
+
+    `settings` and `units` are the texts of files by service; `started_with` is what each service's process follows
+    from: another value means that it must be started again.
+    """
+
+    manifest: Manifest
+    manifest_sha256: str
+    key: PublicKey
+    number: int
+    services: tuple[Service, ...]
+    settings: Mapping[str, str]
+    units: Mapping[str, str]
+    started_with: Mapping[str, str]
+    launcher: str
+
+
+def want(
+    manifest: Manifest,
+    manifest_sha256: str,
+    key: PublicKey,
+    facts: Facts,
+    *,
+    changes: Mapping[str, Mapping[str, str]],
+    python: str,
+) -> Wanted:
+    """Work out the state to reach; `changes` are new settings by service, `python` runs the host's own Ferry."""
+    settings = {
+        service.name: text
+        for service in manifest.services
+        if (text := edit_settings(facts.settings.get(service.name, ""), service, changes.get(service.name, {})))
+    }
+    values = {name: read_settings(text) for name, text in settings.items()}
+    services = in_start_order([service for service in manifest.services if not _is_replaced(service, values)])
+    running = {service.name for service in services}
+    number = _number(manifest_sha256, facts)
+    units = {
+        service.name: render_unit(
+            service,
+            python=manifest.python_version,
+            after=[name for name in service.after if name in running],
+            settings=values.get(service.name, {}),
+            credentials=facts.credentials.get(service.name, ()),
+        )
+        for service in services
+    }
+    return Wanted(
+        manifest=manifest,
+        manifest_sha256=manifest_sha256,
+        key=key,
+        number=number,
+        services=services,
+        settings=settings,
+        units=units,
+        started_with={
+            name: _fingerprint(text, settings.get(name, ""), str(number), manifest_sha256)
+            for name, text in units.items()
+        },
+        launcher=f'#!/bin/sh\n{MARK}\nexec {python} -I -m bundler.cli "$@"\n',
+    )
+
+
+def _is_replaced(service: Service, values: Mapping[str, Mapping[str, str]]) -> bool:
+    """Say whether the operator set what makes this service needless."""
+    name, _, setting = service.unless.partition(".")
+    return bool(service.unless) and setting in values.get(name, {})
+
+
+def in_start_order(services: Sequence[Service]) -> tuple[Service, ...]:
+    """Sort services so that each comes behind those in its `after`; otherwise the order stays."""
+    left, ordered = list(services), []
+    while left:
+        waiting = {service.name for service in left}
+        # A circle cannot be ordered: its first one goes first.
+        chosen = next((service for service in left if not waiting & set(service.after)), left[0])
+        left.remove(chosen)
+        ordered.append(chosen)
+    return tuple(ordered)
+
+
+def _number(manifest_sha256: str, facts: Facts) -> int:
+    """Return the number of the release: the one that is there already, or the next."""
+    for release in reversed(facts.releases):
+        if release.manifest_sha256 == manifest_sha256 and release.number in facts.trees:
+            return release.number
+    return max((release.number for release in facts.releases), default=0) + 1
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
