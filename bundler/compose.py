@@ -22,7 +22,7 @@ from bundler.tree import Layer, pack_layer, unpack_layer, write_tree_file
 from bundler.wheels import install_wheels, packages_directory
 
 # A change of how parts are made must not find what an older Ferry remembered.
-_GENERATION = "1"
+_GENERATION = "2"
 # The user that an image's service runs as.
 IMAGE_UID = 10001
 _PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nferry:x:{IMAGE_UID}:{IMAGE_UID}:ferry:/nonexistent:/sbin/nologin\n"
@@ -73,7 +73,6 @@ class Composer:
         key = derivation_key(_GENERATION, "files", *parts, *states)
 
         def make(root: Path) -> None:
-            self.place_files(root)
             (root / "etc").mkdir()
             (root / "etc/passwd").write_text(_PASSWD)
             (root / "etc/group").write_text(_GROUP)
@@ -81,6 +80,7 @@ class Composer:
             (root / "tmp").chmod(0o1777)
             for name in states:
                 (root / "var/lib" / f"ferry-{name}").mkdir(parents=True)
+            self.place_files(root)
 
         return self._layer(key, make, owned=lambda name: IMAGE_UID if name.startswith("var/lib/ferry-") else 0)
 

@@ -74,7 +74,7 @@ def _data(stream: BinaryIO, name: str) -> object:
     if stream.read(len(_AR_MAGIC)) != _AR_MAGIC:
         raise IntegrityError("expected a Debian package", place=name)
     while len(head := stream.read(_AR_HEADER)) == _AR_HEADER:
-        member, size = head[:16].decode("ascii", "replace").strip().rstrip("/"), int(head[48:58])
+        member, size = head[:16].decode("ascii", "replace").strip().rstrip("/"), _size(head[48:58], name)
         if member == "data.tar.xz":
             return lzma.LZMAFile(cast(BinaryIO, _Part(stream, size)))
         if member == "data.tar.gz":
@@ -85,6 +85,13 @@ def _data(stream: BinaryIO, name: str) -> object:
             raise IntegrityError(f'expected data.tar.xz or data.tar.gz, got "{member}"', place=name)
         stream.seek(size + size % 2, os.SEEK_CUR)
     raise IntegrityError("expected a data.tar in the Debian package", place=name)
+
+
+def _size(field: bytes, name: str) -> int:
+    text = field.decode("ascii", "replace").strip()
+    if not re.fullmatch("[0-9]{1,10}", text):
+        raise IntegrityError(f'expected the size of a member in the Debian package, got "{text}"', place=name)
+    return int(text)
 
 
 class _Part:

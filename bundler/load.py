@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from bundler.errors import RecipeError
-from bundler.model.document import Fields
+from bundler.model.document import Fields, describe
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.recipe import ComposedImage, FileSource, PythonSource, Recipe
@@ -25,8 +26,27 @@ RECIPE_NAME = "recipe.yaml"
 _NAME = "[a-z0-9]([a-z0-9.-]{0,48}[a-z0-9])?"
 _NAME_WORDS = "a name of lower-case letters, digits, dots and hyphens, at most 50 characters"
 _VERSION = r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}"
-_DATE = r"\d{4}-\d{2}-\d{2}"
+_MINOR = r"3\.[0-9]{1,2}"
+_MINOR_WORDS = 'a minor version in quotes, "3.11"'
+_SUITE = "[a-z]+"
+_SUITE_WORDS = "the suite of a Debian release"
+_DATE = "%Y-%m-%d"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SETTING = "[A-Z][A-Z0-9_]*"
+_VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
+# One line, as it stands in a unit.
+_LINE = r"[^\x00-\x1f\x7f]*"
+_LINE_WORDS = "one line of text"
+# Debian Policy 5.6.1; what starts with a hyphen would be an option of apt.
+_DEB = "[a-z0-9][a-z0-9+.-]+"
+_DEB_WORDS = "the name of a Debian package"
+_DEB_VERSION = "[0-9][0-9A-Za-z.+:~-]*"
+# PEP 508 and PEP 440; these two become a line of a requirements file.
+_DISTRIBUTION = "[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?"
+_PYPI_VERSION = "[0-9A-Za-z][0-9A-Za-z.!+_-]*"
+_REFERENCE = "[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+:[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}"
+_MOST_DAYS = 36500
+_MOST_PORT = 65535
 _PATH_HINT = "use a relative path with forward slashes and no '..'"
 
 
@@ -43,10 +63,10 @@ def read_recipe(where: Path) -> Recipe:
     recipe = Recipe(
         name=fields.text("name", match=_NAME, what=_NAME_WORDS),
         version=fields.text("version", match=_VERSION, what="a version in quotes"),
-        description=fields.text("description", ""),
+        description=fields.text("description", "", match=_LINE, what=_LINE_WORDS),
         sequence=fields.integer("sequence", least=1),
-        as_of=fields.text("as_of", match=_DATE, what='a date in quotes, "YYYY-MM-DD"'),
-        valid_days=fields.integer("valid_days", 0),
+        as_of=fields.moment("as_of", form=_DATE, what='a date in quotes, "YYYY-MM-DD"'),
+        valid_days=fields.integer("valid_days", 0, most=_MOST_DAYS),
         platforms=_platforms(fields),
         python=_python(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
@@ -75,11 +95,11 @@ def read_lock(where: Path) -> Lock:
         name=fields.text("name", match=_NAME, what=_NAME_WORDS),
         version=fields.text("version", match=_VERSION),
         recipe_sha256=fields.hex("recipe_sha256"),
-        as_of=fields.text("as_of", match=_DATE),
-        created=fields.text("created", match=_DATE + r"T\d\d:\d\d:\d\dZ", what="a time like 2026-01-31T00:00:00Z"),
+        as_of=fields.moment("as_of", form=_DATE, what="a date like 2026-01-31"),
+        created=fields.moment("created", form=_TIME, what="a time like 2026-01-31T00:00:00Z"),
         platforms=_platforms(fields),
-        python_version=python.text("version"),
-        python_suite=python.text("suite"),
+        python_version=python.text("version", match=_MINOR, what=_MINOR_WORDS),
+        python_suite=python.text("suite", match=_SUITE, what=_SUITE_WORDS),
         debs=python.each("debs", _locked_deb),
         wheels=fields.each("wheels", _locked_package),
         build=fields.each("build", _locked_package),
@@ -133,16 +153,28 @@ def _read(path: Path, what: str, hint: str | None = None) -> bytes:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key written twice: the last one would win silently."""
+    """Safe YAML without anchors, tags and keys written twice.
+
+    An alias can grow to any size, a tag can ask for any type, and of two keys the last one would win silently.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) or getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(
+                problem="anchors, aliases and tags have no place here", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
 
 
 def _mapping_once(loader: _StrictLoader, node: yaml.MappingNode) -> dict[object, object]:
     seen: dict[object, object] = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
-        if isinstance(key, (list, dict)) or key in seen:
-            mark = key_node.start_mark
-            raise RecipeError(f'the field "{key}" stands twice', place=f"line {mark.line + 1}")
+        if isinstance(key, (list, dict)):
+            raise yaml.MarkedYAMLError(problem="expected the name of a field", problem_mark=key_node.start_mark)
+        if key in seen:
+            raise yaml.MarkedYAMLError(problem=f'the field "{key}" stands twice', problem_mark=key_node.start_mark)
         seen[key] = loader.construct_object(value_node, deep=True)
     return seen
 
@@ -164,24 +196,35 @@ def _platforms(fields: Fields) -> tuple[Platform, ...]:
     names = fields.texts("platforms")
     if not names:
         raise fields.refuse("platforms", 'expected at least one platform, such as "linux/amd64", got none')
-    return tuple(parse_platform(name, place=f"platforms[{i}]") for i, name in enumerate(names))
+    if len(set(names)) != len(names):
+        raise fields.refuse("platforms", "a platform stands twice")
+    return tuple(parse_platform(name, place=f"{fields.place('platforms')}[{i}]") for i, name in enumerate(names))
 
 
 def _python(fields: Fields) -> PythonSource:
     source = PythonSource(
-        version=fields.text("version", match=r"3\.\d+", what='a minor version in quotes, "3.11"'),
-        suite=fields.text("debian", match="[a-z]+", what="the suite of a Debian release"),
+        version=fields.text("version", match=_MINOR, what=_MINOR_WORDS),
+        suite=fields.text("debian", match=_SUITE, what=_SUITE_WORDS),
         packages=fields.texts("packages"),
     )
     fields.close()
+    if not source.packages:
+        raise fields.refuse("packages", "expected at least one package, got none")
+    _check_each(fields, "packages", source.packages, match=_DEB, what=_DEB_WORDS)
     return source
+
+
+def _check_each(fields: Fields, key: str, texts: Iterable[str], *, match: str, what: str) -> None:
+    for index, text in enumerate(texts):
+        if not re.fullmatch(match, text):
+            raise fields.refuse(f"{key}[{index}]", f"expected {what}, got {describe(text)}")
 
 
 def _relative(fields: Fields, key: str) -> str:
     text = fields.text(key)
     parts = PurePosixPath(text).parts
-    if not parts or text.startswith("/") or ".." in parts or "\\" in text or "\0" in text:
-        raise fields.refuse(key, f'expected a relative path, got "{text}"', hint=_PATH_HINT)
+    if not parts or text.startswith("/") or ".." in parts or "\\" in text or not text.isprintable():
+        raise fields.refuse(key, f"expected a relative path, got {describe(text)}", hint=_PATH_HINT)
     return str(PurePosixPath(text))
 
 
@@ -191,12 +234,20 @@ def _file_source(fields: Fields) -> FileSource:
 
 def _image(fields: Fields) -> ComposedImage:
     return ComposedImage(
-        reference=fields.text(
-            "compose", match=r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+:[\w.-]+", what="a reference HOST/NAME:TAG"
-        ),
+        reference=fields.text("compose", match=_REFERENCE, what="a reference HOST/NAME:TAG"),
         service=fields.text("service"),
-        environment=fields.pairs("environment", {}),
+        environment=_environment(fields),
     )
+
+
+def _environment(fields: Fields) -> tuple[tuple[str, str], ...]:
+    environment = fields.pairs("environment", {})
+    for name, value in environment:
+        if not re.fullmatch(_VARIABLE, name):
+            raise fields.refuse("environment", f"expected the name of a variable, got {describe(name)}")
+        if not re.fullmatch(_LINE, value):
+            raise fields.refuse(f"environment.{name}", f"expected {_LINE_WORDS}, got {describe(value)}")
+    return environment
 
 
 def _probe(fields: Fields) -> Probe:
@@ -211,19 +262,18 @@ def _probe(fields: Fields) -> Probe:
 
 
 def _service(fields: Fields) -> Service:
+    run = fields.texts("run")
+    _check_each(fields, "run", run, match=_LINE, what=_LINE_WORDS)
     settings = fields.texts("settings", [])
-    for index, name in enumerate(settings):
-        if not re.fullmatch(_SETTING, name):
-            place = f"settings[{index}]"
-            raise fields.refuse(place, f'expected an upper-case environment name, got "{name}"')
+    _check_each(fields, "settings", settings, match=_SETTING, what="an upper-case environment name")
     return Service(
         name=fields.text("name", match="[a-z][a-z0-9-]{0,24}", what="a name of lower-case letters, digits, hyphens"),
-        description=fields.text("description", ""),
-        run=fields.texts("run"),
+        description=fields.text("description", "", match=_LINE, what=_LINE_WORDS),
+        run=run,
         directory=_relative(fields, "directory"),
-        port=fields.integer("port", least=1),
+        port=fields.integer("port", least=1, most=_MOST_PORT),
         ready=fields.text("ready", match="/.*", what="a path that starts with /"),
-        environment=fields.pairs("environment", {}),
+        environment=_environment(fields),
         settings=settings,
         after=fields.texts("after", []),
         unless=fields.text("unless", ""),
@@ -236,6 +286,8 @@ def _service(fields: Fields) -> Service:
 
 def _check_references(recipe: Recipe) -> None:
     names = [service.name for service in recipe.services]
+    ports: dict[int, str] = {}
+    switches = {f"{service.name}.{setting}" for service in recipe.services for setting in service.settings}
     for index, service in enumerate(recipe.services):
         place = f"services[{index}]"
         if names.index(service.name) != index:
@@ -249,7 +301,19 @@ def _check_references(recipe: Recipe) -> None:
                     place=f"{place}.after",
                     hint="declare services in the order in which they start",
                 )
+        if service.unless and service.unless not in switches:
+            raise RecipeError(
+                f'expected SERVICE.NAME, a setting of a service, got "{service.unless}"',
+                place=f"{place}.unless",
+                hint="list the name under the settings of that service",
+            )
+        if service.port in ports:
+            raise RecipeError(f'the port {service.port} is that of "{ports[service.port]}"', place=f"{place}.port")
+        ports[service.port] = service.name
+    references = [image.reference for image in recipe.images]
     for index, image in enumerate(recipe.images):
+        if references.index(image.reference) != index:
+            raise RecipeError(f'the reference "{image.reference}" stands twice', place=f"images[{index}].compose")
         if image.service not in names:
             raise RecipeError(
                 f'expected the name of a service, got "{image.service}"', place=f"images[{index}].service"
@@ -258,9 +322,9 @@ def _check_references(recipe: Recipe) -> None:
 
 def _locked_deb(fields: Fields) -> LockedDeb:
     return LockedDeb(
-        name=fields.text("name"),
-        version=fields.text("version"),
-        architecture=fields.text("architecture"),
+        name=fields.text("name", match=_DEB, what=_DEB_WORDS),
+        version=fields.text("version", match=_DEB_VERSION, what="the version of a Debian package"),
+        architecture=fields.text("architecture", match="[a-z0-9]+", what="an architecture of Debian"),
         path=_relative(fields, "path"),
         size=fields.integer("size", least=1),
         sha256=fields.hex("sha256"),
@@ -270,7 +334,9 @@ def _locked_deb(fields: Fields) -> LockedDeb:
 
 def _locked_file(fields: Fields) -> LockedFile:
     return LockedFile(
-        name=fields.text("name", match=r"[\w.+!-]+\.(whl|tar\.gz|zip)", what="the file name of a wheel or sdist"),
+        name=fields.text(
+            "name", match=r"[0-9A-Za-z][0-9A-Za-z_.+!-]*\.(whl|tar\.gz|zip)", what="the file name of a wheel or sdist"
+        ),
         size=fields.integer("size", least=1),
         sha256=fields.hex("sha256"),
         platforms=_platforms(fields),
@@ -279,7 +345,9 @@ def _locked_file(fields: Fields) -> LockedFile:
 
 def _locked_package(fields: Fields) -> LockedPackage:
     return LockedPackage(
-        name=fields.text("name"), version=fields.text("version"), files=fields.each("files", _locked_file)
+        name=fields.text("name", match=_DISTRIBUTION, what="the name of a distribution"),
+        version=fields.text("version", match=_PYPI_VERSION, what="the version of a distribution"),
+        files=fields.each("files", _locked_file),
     )
 
 

@@ -33,6 +33,11 @@ class Hasher:
         self._chunk = sm3.new()
         self._chunks: list[str] = []
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256, in hex, of what was taken so far."""
+        return self._sha256.hexdigest()
+
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the stream."""
         self._sha256.update(data)
@@ -78,8 +83,11 @@ class BlobWriter:
         self._store = store
         self._part = part
         self._hasher = Hasher()
-        self._stream: BinaryIO = part.open("r+b" if resume and part.exists() else "w+b")
-        if resume:
+        # Another process may be writing this very file: nothing is cut off before it is known to be ours.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | (0 if resume else os.O_EXCL)
+        self._stream: BinaryIO = os.fdopen(os.open(part, flags, 0o644), "r+b")
+        self.alone = self._lock()
+        if resume and self.alone:
             for piece in iter(lambda: self._stream.read(PIECE_BYTES), b""):
                 self._hasher.update(piece)
 
@@ -88,8 +96,12 @@ class BlobWriter:
         """How many bytes are written so far."""
         return self._hasher.size
 
-    def is_alone(self) -> bool:
-        """Take the file for this process; say whether no other one has it."""
+    def holds(self, sha256: str, size: int) -> bool:
+        """Say whether what is written so far is the blob of this digest and size."""
+        return self._hasher.size == size and self._hasher.sha256 == sha256
+
+    def _lock(self) -> bool:
+        """Take the file for this writer; say whether no other one has it or had it and finished."""
         try:
             fcntl.flock(self._stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             return os.path.samestat(os.fstat(self._stream.fileno()), self._part.stat())
@@ -172,7 +184,7 @@ class Store:
     def resume(self, sha256: str) -> BlobWriter:
         """Start or go on with a blob that is known by its digest; one process at a time goes on."""
         writer = BlobWriter(self, self.root / "parts" / f"{sha256}.part", resume=True)
-        if writer.is_alone():
+        if writer.alone:
             return writer
         writer.keep()
         return self.writer()
@@ -212,9 +224,11 @@ class Store:
             known = json.loads((self.root / "known" / sha256).read_bytes())
             size, sm3, chunks = int(known["size"]), str(known["sm3"]), tuple(map(str, known["chunks"]))
             actual = self.path(sha256).stat().st_size
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise self._damaged(sha256, "its record cannot be read") from error
-        if actual != size or not all(_HEX.fullmatch(text) for text in (sm3, *chunks)):
+        if len(chunks) != chunk_count(size) or not all(_HEX.fullmatch(text) for text in (sm3, *chunks)):
+            raise self._damaged(sha256, "its record holds no digests")
+        if actual != size:
             raise self._damaged(sha256, f"expected {size} bytes, got {actual}")
         return Descriptor(media_type=media_type, size=size, sha256=sha256, sm3=sm3, chunks=chunks)
 
@@ -233,7 +247,7 @@ class Store:
         """Return what is kept for `key`; a fact called `blob` counts only while that blob is there."""
         try:
             facts = json.loads((self.root / "derived" / key).read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return None
         if not isinstance(facts, dict) or ("blob" in facts and not self.has(str(facts["blob"]))):
             return None

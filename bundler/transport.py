@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, MaxRetryError
 
 from bundler.errors import IntegrityError, TransferError
 from bundler.store import PIECE_BYTES, BlobWriter, Store
@@ -17,7 +17,10 @@ from bundler.store import PIECE_BYTES, BlobWriter, Store
 _ATTEMPTS = 4
 _TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _LONGEST_WAIT_S = 60
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+# We try again ourselves, so that what has come is kept; only redirects are followed here.
+_RETRIES = urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=5)
+# After a range that we did not ask for (206) or one that the server does not have (416) the whole is asked for.
+_RETRIED = frozenset({206, 408, 416, 429, 500, 502, 503, 504})
 
 Progress = Callable[[int], None]
 
@@ -45,8 +48,13 @@ class Transport:
         reasons: list[str] = []
         for url in urls:
             writer = store.resume(sha256)
+            resumed = writer.size > 0
             try:
                 self._attempts(url, writer, size, progress)
+                if resumed and not writer.holds(sha256, size):
+                    # What an earlier run or another mirror left may be what is wrong.
+                    writer.restart()
+                    self._attempts(url, writer, size, progress)
                 writer.commit(media_type, sha256=sha256, size=size)
                 return
             except _RefusedError as refused:
@@ -66,18 +74,21 @@ class Transport:
         )
 
     def _attempts(self, url: str, writer: BlobWriter, size: int, progress: Progress) -> None:
+        if writer.size > size:
+            writer.restart()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 if writer.size < size:
                     self._once(url, writer, size, progress)
-                if writer.size == size:
+                if writer.size >= size:
                     return
                 reason: str | None = f"ended after {writer.size} of {size} bytes"
                 wait = 0.0
             except _BusyError as busy:
                 reason, wait = str(busy), busy.wait_s
             except (HTTPError, OSError) as error:
-                reason, wait = type(error).__name__, 0.0
+                cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+                reason, wait = type(cause).__name__, 0.0
             if attempt < _ATTEMPTS:
                 self._sleep(min(max(wait, 2.0 ** (attempt - 1)), _LONGEST_WAIT_S))
         raise _RefusedError(f"{reason}, {_ATTEMPTS} attempts")
@@ -95,13 +106,15 @@ class Transport:
             headers=headers,
             preload_content=False,
             timeout=_TIMEOUT,
-            retries=urllib3.Retry(0, redirect=5),
+            retries=_RETRIES,
         )
         try:
-            _check(response)
-            if response.status != 206 and writer.size:
+            rest = _is_rest(response, writer.size)
+            if response.status in (200, 206, 416) and not rest:
                 writer.restart()
-            _copy(lambda: response.read(PIECE_BYTES), writer, size, progress)
+            _check(response, rest=rest)
+            # The bytes as they stand in the archive, also where a server calls a .tar.gz an encoding.
+            _copy(lambda: response.read(PIECE_BYTES, decode_content=False), writer, size, progress)
         finally:
             response.close()
 
@@ -138,13 +151,17 @@ class _BusyError(Exception):
         self.wait_s = wait_s
 
 
-def _check(response: urllib3.BaseHTTPResponse) -> None:
-    if response.status in (200, 206):
+def _is_rest(response: urllib3.BaseHTTPResponse, size: int) -> bool:
+    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {size}-")
+
+
+def _check(response: urllib3.BaseHTTPResponse, *, rest: bool) -> None:
+    if response.status == 200 or rest:
         return
     reason = f"answered {response.status}"
     if response.status in _RETRIED:
         after = response.headers.get("Retry-After", "")
-        raise _BusyError(reason, float(after) if after.isdigit() else 0.0)
+        raise _BusyError(reason, float(after) if after.isdecimal() else 0.0)
     raise _RefusedError(reason)
 
 
@@ -157,4 +174,4 @@ def _copy(read: Callable[[], bytes], writer: BlobWriter, size: int, progress: Pr
 def _shown(url: str) -> str:
     """Return a URL without user name, password and query."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

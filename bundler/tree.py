@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
+import lzma
 import os
 import stat
 import tarfile
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +22,16 @@ from bundler.errors import IntegrityError
 from bundler.model.descriptor import LAYER, Descriptor
 from bundler.store import PIECE_BYTES, BlobWriter, Store
 
+# What a damaged or hostile archive makes the standard library raise.
+_BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError, OverflowError)
+# What the system says of a name that it cannot make; a full disk is no fault of the archive.
+_UNFIT = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ})
 # 2020-01-01, the one time that files of a bundle have.
 MTIME = 1577836800
 _GZIP_PIECE = 4 * 1024 * 1024
 _GZIP_LEVEL = 6
+# A gzip header and trailer (zlib manual, deflateInit2), the same in every Python, unlike what gzip.compress writes.
+_GZIP_FORMAT = 31
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +62,7 @@ class _Gzip:
         return len(data)
 
     def _submit(self, piece: bytes) -> None:
-        self._running.append(self._pool.submit(gzip.compress, piece, _GZIP_LEVEL, mtime=0))
+        self._running.append(self._pool.submit(zlib.compress, piece, _GZIP_LEVEL, _GZIP_FORMAT))
         while len(self._running) > self._most:
             self._out.write(self._running.popleft().result())
 
@@ -129,47 +138,61 @@ def unpack_tar(
     are made last, so that nothing is ever written through one. With `replace` a file that is there is replaced.
     """
     links: list[tuple[str, str]] = []
+    with _refusing(), tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
+        for member in tar:
+            name = place(_checked(member.name))
+            if name in (None, "", "."):
+                continue
+            if member.issym() or member.islnk():
+                links.append((name, _link_target(member, name, place)))
+            elif member.isdir():
+                _make_directory(destination, name, member.mode)
+            elif member.isreg() and not member.issparse():
+                content = tar.extractfile(member)
+                assert content is not None
+                _write(destination, name, content, member.mode, replace=replace)
+            else:
+                raise IntegrityError("expected a file, directory or link", place=_shown(member.name))
+        for name, target in links:
+            _link(destination, name, target, replace=replace)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what a bad archive makes the library and the system raise into an IntegrityError."""
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
-            for member in tar:
-                name = place(_checked(member.name))
-                if name in (None, "", "."):
-                    continue
-                if member.issym() or member.islnk():
-                    links.append((name, _link_target(member, name, place)))
-                elif member.isdir():
-                    _make_directory(destination, name, member.mode)
-                elif member.isreg():
-                    content = tar.extractfile(member)
-                    assert content is not None
-                    _write(destination, name, content, member.mode, replace=replace)
-                else:
-                    raise IntegrityError("expected a file, directory or link", place=f'"{member.name}"')
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        yield
+    except _BROKEN as error:
         raise IntegrityError(f"expected a tar: {error}") from error
-    for name, target in links:
-        _link(destination, name, target)
+    except OSError as error:
+        if error.errno not in _UNFIT:
+            raise
+        reason = os.strerror(error.errno)
+        raise IntegrityError(f"the name cannot be made here: {reason}", place=_shown(str(error.filename))) from error
+
+
+def _shown(name: str) -> str:
+    return '"' + name[:100].encode("unicode_escape").decode() + '"'
 
 
 def _checked(name: str) -> str:
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or "\0" in name:
-        raise IntegrityError("the member leads out of the tree", place=f'"{name[:200]}"')
+        raise IntegrityError("the member leads out of the tree", place=_shown(name))
     return str(PurePosixPath(*parts)) if parts else "."
 
 
 def _link_target(member: tarfile.TarInfo, name: str, place: Callable[[str], str | None]) -> str:
     """Return a relative target that stays inside the tree."""
     if member.islnk():
-        target = place(_checked(member.linkname)) or ""
+        inside = _checked(member.linkname)
     elif member.linkname.startswith("/"):
-        target = place(_checked(member.linkname.lstrip("/"))) or ""
+        inside = _checked(member.linkname.lstrip("/"))
     else:
         inside = os.path.normpath(str(PurePosixPath(name).parent / member.linkname))
-        target = place(inside) or inside
-    target = os.path.normpath(target)
-    if target.startswith(("/", "..")) or not target:
-        raise IntegrityError(f'the link leads out of the tree, to "{member.linkname[:200]}"', place=f'"{name}"')
+    target = os.path.normpath(place(inside) or inside)
+    if target == ".." or target.startswith(("/", "../")) or "\0" in target:
+        raise IntegrityError(f"the link leads out of the tree, to {_shown(member.linkname)}", place=_shown(name))
     return os.path.relpath(target, str(PurePosixPath(name).parent))
 
 
@@ -185,15 +208,16 @@ class _directory:  # noqa: N801 (used as a with-statement, like open)
         self.fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for part in parts:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o755, dir_fd=self.fd)
+                made = _make(part, self.fd)
                 below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)
                 os.close(self.fd)
                 self.fd = below
+                if made:
+                    os.fchmod(self.fd, 0o755)
         except OSError as error:
             os.close(self.fd)
             if isinstance(error, NotADirectoryError):
-                raise IntegrityError("a file or link stands where a directory must be", place=part) from error
+                raise IntegrityError("a file or link stands where a directory must be", place=_shown(part)) from error
             raise
 
     def __enter__(self) -> _directory:
@@ -201,6 +225,15 @@ class _directory:  # noqa: N801 (used as a with-statement, like open)
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
+
+
+def _make(name: str, fd: int) -> bool:
+    """Make a directory; say whether it was not there."""
+    try:
+        os.mkdir(name, 0o755, dir_fd=fd)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _write(root: Path, name: str, content: object, mode: int, *, replace: bool) -> None:
@@ -212,18 +245,22 @@ def _write(root: Path, name: str, content: object, mode: int, *, replace: bool) 
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             target = os.open(path.name, flags, 0o600, dir_fd=parent.fd)
         except FileExistsError as error:
-            raise IntegrityError("the member stands twice", place=f'"{name}"') from error
-        with os.fdopen(target, "wb", buffering=0) as out:
+            raise IntegrityError("the member stands twice", place=_shown(name)) from error
+        with os.fdopen(target, "wb") as out:
             while piece := content.read(PIECE_BYTES):  # type: ignore[attr-defined]
                 out.write(piece)
             os.fchmod(out.fileno(), 0o755 if mode & 0o100 else 0o644)
 
 
-def _link(root: Path, name: str, target: str) -> None:
+def _link(root: Path, name: str, target: str, *, replace: bool) -> None:
     path = PurePosixPath(name)
     with _directory(root, path.parts[:-1]) as parent:
-        _remove(path.name, parent.fd)
-        os.symlink(target, path.name, dir_fd=parent.fd)
+        if replace:
+            _remove(path.name, parent.fd)
+        try:
+            os.symlink(target, path.name, dir_fd=parent.fd)
+        except FileExistsError as error:
+            raise IntegrityError("the member stands twice", place=_shown(name)) from error
 
 
 def _remove(name: str, fd: int) -> None:
@@ -233,4 +270,5 @@ def _remove(name: str, fd: int) -> None:
 
 def write_tree_file(root: Path, name: str, content: BinaryIO, *, executable: bool) -> None:
     """Write one file of a tree at a relative name, making its directories."""
-    _write(root, _checked(name), content, 0o755 if executable else 0o644, replace=False)
+    with _refusing():
+        _write(root, _checked(name), content, 0o755 if executable else 0o644, replace=False)

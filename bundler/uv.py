@@ -16,6 +16,8 @@ from bundler.errors import ResolveError, StepError
 from bundler.run import run
 
 _TIMEOUT_S = 600
+# The oldest Python that Ferry itself runs on: uv wants its interpreter to fit the project.
+_OLDEST_PYTHON = "3.11"
 _LINUX = "sys_platform == 'linux' and platform_python_implementation == 'CPython'"
 
 
@@ -60,10 +62,13 @@ def locate(pins: Sequence[str], *, python: str, work: Path) -> Pylock:
 
 
 def _project(requirements: Sequence[str], python: str, machines: Sequence[str]) -> str:
+    """Return a project that wants `requirements` on CPython `python` of each machine, whatever Python runs here."""
     wanted = ",\n".join(f"  {_quoted(requirement)}" for requirement in requirements)
-    environments = ",\n".join(f"  \"{_LINUX} and platform_machine == '{name}'\"" for name in machines)
+    major, minor = python.split(".")
+    versions = f"python_full_version >= '{python}' and python_full_version < '{major}.{int(minor) + 1}'"
+    environments = ",\n".join(f"  \"{versions} and {_LINUX} and platform_machine == '{name}'\"" for name in machines)
     return (
-        f'[project]\nname = "ferry-recipe"\nversion = "0"\nrequires-python = "=={python}.*"\n'
+        f'[project]\nname = "ferry-recipe"\nversion = "0"\nrequires-python = ">={_OLDEST_PYTHON}"\n'
         f"dependencies = [\n{wanted}\n]\n\n[tool.uv]\nenvironments = [\n{environments}\n]\n"
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from io import BytesIO
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile
 
@@ -39,6 +39,9 @@ class _Destination(SchemeDictionaryDestination):
     python = "3.11"
 
     def write_to_fs(self, scheme: Scheme, path: str, stream: BinaryIO, is_executable: bool) -> RecordEntry:
+        # Not every release of installer that we accept looks at this itself.
+        if path.startswith("/") or ".." in PurePosixPath(path).parts:
+            raise ValueError(f'"{path}" leads out of the tree')
         # Namespace packages share directories, and another process may make one at this moment.
         self._path_with_destdir(scheme, path).parent.mkdir(parents=True, exist_ok=True)
         return super().write_to_fs(scheme, path, stream, is_executable)

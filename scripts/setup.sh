@@ -46,8 +46,14 @@ wanted=$(cat pyproject.toml scripts/setup.sh | sha256sum | cut -c 1-32)
 if [ "$(cat .venv/.ferry-setup 2>/dev/null)" != "$wanted" ]; then
   echo "setup: making .venv with $("$python" --version)"
   [ -x .venv/bin/python ] || "$python" -m venv .venv
-  .venv/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-  .venv/bin/python -m pip install --quiet --editable . --group dev
+  # pip repeats the build's remarks; they matter only when it fails.
+  log=.venv/setup.log
+  if ! .venv/bin/python -m pip install --upgrade "pip>=25.1" >"$log" 2>&1 ||
+    ! .venv/bin/python -m pip install --editable . --group dev >>"$log" 2>&1; then
+    cat "$log" >&2
+    echo "error: pip could not install what Ferry needs: check the package index of your pip configuration" >&2
+    exit 5
+  fi
   echo "$wanted" >.venv/.ferry-setup
 fi
 echo "setup: ready ($(.venv/bin/ferry --version))"

@@ -102,7 +102,9 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         blobs=_blobs(layout.store),
         anchors=read_anchors(layout.trust),
         releases=releases,
-        trees=frozenset(release.number for release in releases if (layout.trees / str(release.number) / "root").is_dir()),
+        trees=frozenset(
+            release.number for release in releases if (layout.trees / str(release.number) / "root").is_dir()
+        ),
         current=current,
         settings={name: text for name, text in settings.items()},
         credentials=_credentials(layout.settings / "credentials"),

@@ -67,7 +67,10 @@ def render_unit(
         "RestartSec=2",
         f"TimeoutStopSec={_STOP_S}",
         *_environment(service, name),
-        *(f"LoadCredential={credential}:/etc/ferry/credentials/{service.name}/{credential}" for credential in credentials),
+        *(
+            f"LoadCredential={credential}:/etc/ferry/credentials/{service.name}/{credential}"
+            for credential in credentials
+        ),
         "DynamicUser=yes",
         f"User={name}",
         *_directories(service, name),

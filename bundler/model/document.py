@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 from bundler.errors import FerryError
 
 T = TypeVar("T")
 _MISSING = object()
+_MOST = 2**63 - 1
+# Neither a path nor an argument can hold a NUL, and half of a surrogate pair has no UTF-8.
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 _TYPES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
 
 
@@ -45,15 +49,31 @@ class Fields:
     def text(self, key: str, default: object = _MISSING, *, match: str | None = None, what: str = "") -> str:
         """Take text; with `match`, text that the regular expression matches as a whole."""
         value = self._take(key, str, default)
+        self._check_text(value, self.place(key))
         if match is not None and value is not default and not re.fullmatch(match, value):
-            raise self.refuse(key, f'expected {what or "text like " + match}, got "{value[:80]}"')
+            raise self.refuse(key, f"expected {what or 'text like ' + match}, got {describe(value)}")
         return value
 
-    def integer(self, key: str, default: object = _MISSING, *, least: int = 0) -> int:
-        """Take a whole number of at least `least`."""
+    def moment(self, key: str, default: object = _MISSING, *, form: str, what: str) -> str:
+        """Take the text of a date or time that exists, written as `form` of strftime says; the default may be empty."""
+        value = self.text(key, default)
+        if value == default:
+            return value
+        try:
+            fits = datetime.strptime(value, form).strftime(form) == value
+        except ValueError:
+            fits = False
+        if not fits:
+            raise self.refuse(key, f"expected {what}, got {describe(value)}")
+        return value
+
+    def integer(self, key: str, default: object = _MISSING, *, least: int = 0, most: int = _MOST) -> int:
+        """Take a whole number from `least` to `most`."""
         value = self._take(key, int, default)
         if value < least:
-            raise self.refuse(key, f"expected at least {least}, got {value}")
+            raise self.refuse(key, f"expected at least {least}, got {_number(value)}")
+        if value > most:
+            raise self.refuse(key, f"expected at most {most}, got {_number(value)}")
         return value
 
     def flag(self, key: str, default: object = _MISSING) -> bool:
@@ -64,7 +84,7 @@ class Fields:
         """Take a digest: 64 lower-case hex digits."""
         value = self._take(key, str, default)
         if value is not default and not re.fullmatch("[0-9a-f]{64}", value):
-            got = f"{len(value)} characters" if len(value) != 64 else f'"{value}"'
+            got = f"{len(value)} characters" if len(value) != 64 else describe(value)
             raise self.refuse(key, f"expected 64 lower-case hex digits for {algorithm}, got {got}")
         return value
 
@@ -78,6 +98,7 @@ class Fields:
         for place, value in (pairs := self.items(key, default)):
             if not isinstance(value, str):
                 raise self._error(f"expected text, got {describe(value)}", place=place)
+            self._check_text(value, place)
         return tuple(value for _, value in pairs)
 
     def each(self, key: str, parse: Callable[[Fields], T], default: object = _MISSING) -> tuple[T, ...]:
@@ -103,7 +124,13 @@ class Fields:
                     place=f"{self.place(key)}.{name}",
                     hint='put a number in quotes: "8080"',
                 )
+            self._check_text(name, self.place(key))
+            self._check_text(value, f"{self.place(key)}.{name}")
         return tuple(sorted((str(name), str(value)) for name, value in values.items()))
+
+    def _check_text(self, value: str, place: str) -> None:
+        if _UNFIT.search(value):
+            raise self._error(f"expected text without NUL and lone surrogates, got {describe(value)}", place=place)
 
     def has(self, key: str) -> bool:
         """Say whether the field is there and still to be taken."""
@@ -112,7 +139,7 @@ class Fields:
     def close(self) -> None:
         """Refuse fields that nobody took: a typo must not be ignored."""
         for key in self._rest:
-            raise self._error("unknown field", place=self.place(str(key)), hint="check its spelling")
+            raise self._error("unknown field", place=self.place(_printable(str(key))), hint="check its spelling")
 
 
 def describe(value: object) -> str:
@@ -121,4 +148,14 @@ def describe(value: object) -> str:
         return "nothing"
     if isinstance(value, (list, dict)):
         return _TYPES[type(value)]
-    return f'"{str(value)[:80]}"'
+    return f'"{_number(value) if isinstance(value, int) else _printable(str(value))}"'
+
+
+def _printable(text: str) -> str:
+    """Shorten text, and escape what a terminal would obey."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:80])
+
+
+def _number(value: int) -> str:
+    """Write a number; Python refuses to write one of thousands of digits."""
+    return str(value) if -_MOST <= value <= _MOST else "a number of more than 64 bits"

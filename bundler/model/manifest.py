@@ -19,7 +19,7 @@ HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
 FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
 KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "sbom")
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
-_TIME = r"\d{4}-\d{2}-\d{2}T\d\d:\d\d:\d\dZ"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,8 +138,8 @@ def _manifest(fields: Fields) -> Manifest:
         description=fields.text("description", ""),
         sequence=fields.integer("sequence", least=1),
         platform=_platform(fields, platforms[0]),
-        created=fields.text("created", match=_TIME, what="a time in UTC"),
-        expires=fields.text("expires", match=f"({_TIME})?", what="a time in UTC"),
+        created=fields.moment("created", form=_TIME, what="a time in UTC"),
+        expires=fields.moment("expires", "", form=_TIME, what="a time in UTC"),
         ferry_version=fields.mapping("ferry").text("version"),
         lock_sha256=lock.hex("sha256"),
         lock_sm3=lock.hex("sm3", algorithm="sm3"),

@@ -33,17 +33,27 @@ def _expand(source: FileSource, directory: Path, *, place: str) -> Iterator[tupl
     start = directory / source.path
     if not start.exists():
         raise RecipeError(f'expected a file or directory, "{source.path}" is not there', place=place)
-    if start.is_file() and not start.is_symlink():
+    if start.resolve() != directory.resolve() / source.path:
+        raise RecipeError(f'"{source.path}" leads through a link', place=place, hint="copy what it points to")
+    if not start.is_dir():
+        _check_regular(start, directory, place=place)
         yield start, source.to
         return
     for path in _walk(start):
-        if path.is_symlink() or not path.is_file():
-            raise RecipeError(
-                f'expected regular files, "{path.relative_to(directory)}" is a link or special file',
-                place=place,
-                hint="copy what it points to",
-            )
+        _check_regular(path, directory, place=place)
         yield path, str(PurePosixPath(source.to, path.relative_to(start).as_posix()))
+
+
+def _check_regular(path: Path, directory: Path, *, place: str) -> None:
+    name = path.relative_to(directory).as_posix()
+    if path.is_symlink() or not path.is_file():
+        raise RecipeError(
+            f'expected regular files, "{name}" is a link or special file',
+            place=place,
+            hint="copy what it points to",
+        )
+    if not name.isprintable() or "\\" in name:
+        raise RecipeError(f"expected a printable name without backslashes, got {name!r}", place=place)
 
 
 def _walk(start: Path) -> Iterator[Path]:

@@ -96,9 +96,13 @@ def main():
     bring_loopback_up()
     processes, found, answer = [], {}, None
     for service in spec["services"]:
-        process = start(service, spec["root"], spec["state"])
-        processes.append(process)
-        result, why = check(service, process)
+        try:
+            process = start(service, spec["root"], spec["state"])
+        except OSError as error:
+            result, why = None, f"cannot be started: {error}"
+        else:
+            processes.append(process)
+            result, why = check(service, process)
         if why is not None:
             with open(os.path.join(spec["state"], service["name"], "log"), "rb") as log:
                 tail = log.read()[-_TAIL_BYTES:].decode("utf-8", "replace")

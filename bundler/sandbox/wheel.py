@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import tempfile
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
-from bundler.errors import ResolveError, StepError
+from bundler.errors import IntegrityError, ResolveError, StepError
 from bundler.sandbox.namespace import run_inside
 from bundler.tree import unpack_tar, write_tree_file
 
@@ -41,11 +41,7 @@ def build_wheel(sdist: Path, name: str, *, python: Path, packages: Path, out: Pa
 
 def _unpack(sdist: Path, name: str, work: Path) -> Path:
     if name.endswith(".zip"):
-        with ZipFile(sdist) as archive:
-            for member in archive.infolist():
-                if not member.is_dir():
-                    with archive.open(member) as stream:
-                        write_tree_file(work, member.filename, stream, executable=False)  # type: ignore[arg-type]
+        _unpack_zip(sdist, name, work)
     else:
         with gzip.open(sdist, "rb") as stream:
             unpack_tar(stream, work, replace=True)
@@ -53,3 +49,14 @@ def _unpack(sdist: Path, name: str, work: Path) -> Path:
     if len(directories) != 1:
         raise ResolveError(f"expected one directory in the sdist, got {len(directories)}", place=name)
     return directories[0]
+
+
+def _unpack_zip(sdist: Path, name: str, work: Path) -> None:
+    try:
+        with ZipFile(sdist) as archive:
+            for member in archive.infolist():
+                if not member.is_dir():
+                    with archive.open(member) as stream:
+                        write_tree_file(work, member.filename, stream, executable=False)  # type: ignore[arg-type]
+    except (BadZipFile, RuntimeError) as error:
+        raise IntegrityError(f"expected a zip: {error}", place=name) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import cast
 from zipfile import BadZipFile, ZipFile
@@ -13,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from bundler.errors import IntegrityError
 
+_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _CLASSIFIER = "License :: "
 _LONGEST = 200
 
@@ -25,7 +27,8 @@ def wheel_metadata(path: Path, name: str, environment: Environment) -> tuple[tup
     """
     try:
         with ZipFile(path) as archive:
-            inner = next(one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+            # A wheel may carry others' metadata further below.
+            inner = next(one for one in archive.namelist() if _METADATA.fullmatch(one))
             raw, _ = parse_email(archive.read(inner))
     except (BadZipFile, StopIteration, OSError) as error:
         raise IntegrityError("expected a wheel with METADATA", place=name) from error

@@ -42,9 +42,7 @@ def entry(name: str, data: bytes) -> Entry:
     """Describe bytes as an entry."""
     descriptor = describe_bytes(data, OCTETS)
     name = name or descriptor.entry_name
-    return Entry(
-        name=name, size=len(data), sha256=descriptor.sha256, sm3=descriptor.sm3, chunks=descriptor.chunks
-    )
+    return Entry(name=name, size=len(data), sha256=descriptor.sha256, sm3=descriptor.sm3, chunks=descriptor.chunks)
 
 
 def small_manifest(blobs: list[bytes], **changes: object) -> tuple[Manifest, dict[str, bytes]]:

@@ -38,7 +38,9 @@ def _reason(name: str, wanted: Wanted, facts: Facts) -> str | None:
 
 
 def _is_as_wanted(name: str, wanted: Wanted, facts: Facts) -> bool:
-    same_files = facts.units[name].text == wanted.units[name] and facts.settings.get(name, "") == wanted.settings.get(name, "")
+    same_files = facts.units[name].text == wanted.units[name] and facts.settings.get(name, "") == wanted.settings.get(
+        name, ""
+    )
     return same_files and facts.current == wanted.number
 
 

@@ -1,0 +1,1 @@
+"""The areas that scripts/bench.py measures, one module each."""

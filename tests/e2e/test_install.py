@@ -1,0 +1,111 @@
+"""The main job, end to end: from the stick to an answer, on hosts without Python and without network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bundles import DEFECTS, Defect, spoil_file
+from machine import Machine
+
+pytestmark = [pytest.mark.e2e, pytest.mark.network]
+TRUST = "/mnt/stick/release.pem"
+QUESTION = {
+    "session_id": "s1",
+    "user_id": "u1",
+    "input": [{"role": "user", "content": [{"type": "text", "text": "Did you cross the gap?"}]}],
+}
+LISTING = (
+    "find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
+    "-not -path '/var/log/*' -not -path '/var/tmp/*' -not -path '/var/lib/systemd/*' -not -path '/var/cache/ldconfig/*' | sort"
+)
+
+
+def install(machine: Machine, bundle: str, *words: str, check: bool = True):  # type: ignore[no-untyped-def]
+    """Take install.sh off the stick, check it against the manifest as the README shows, run it."""
+    head = f"cd /root && tar --occurrence=1 -xf {bundle} ferry.json ferry.json.sig install.sh"
+    known = 'grep -q "$(sha256sum install.sh | cut -c 1-64)" ferry.json'
+    machine.run(["sh", "-euc", f"{head} && {known}"])
+    argv = ["sh", "/root/install.sh", bundle, "--trust", TRUST, "--yes", *words]
+    done = machine.run(argv, check=False, timeout_s=300)
+    machine.run(["sh", "-c", "rm -f /root/ferry.json* /root/install.sh"])
+    if check:
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "bullseye"])
+def test_agentscope_answers_on_a_host_without_python_and_network(
+    machines: Callable[[str], Machine], suite: str
+) -> None:
+    machine = machines(suite)
+    assert machine.run(["sh", "-c", "command -v python3 || echo none"]).stdout == "none\n"
+    assert machine.run(["ls", "/sys/class/net"]).stdout.split() == ["lo"]
+    before = machine.run(["sh", "-c", LISTING]).stdout
+
+    planned = install(machine, "/mnt/stick/agentscope.tar", "--dry-run")
+    assert "ferry-agentscope" in planned.stdout + planned.stderr
+    assert machine.run(["sh", "-c", LISTING]).stdout == before, "a dry run leaves nothing"
+
+    install(machine, "/mnt/stick/agentscope.tar")
+    status = json.loads(machine.run(["ferry", "host", "status", "--json"]).stdout)
+    assert status["health"] == "healthy"
+
+    reply = machine.http(
+        8090, "POST", "/process", body=json.dumps(QUESTION).encode(), headers={"content-type": "application/json"}
+    )
+    events = [json.loads(line[5:]) for line in reply.body.decode().splitlines() if line.startswith("data:")]
+    assert events[-1]["status"] == "completed"
+    assert "You asked: Did you cross the gap?" in reply.body.decode()
+    for path in ("/shutdown", "/admin/shutdown"):
+        assert machine.http(8090, "POST", path).status == 404
+    assert b"agent" in machine.http(8090, "GET", "/metrics").body
+    user = machine.run(["systemctl", "show", "-p", "User,DynamicUser", "ferry-agentscope.service"]).stdout
+    assert "User=root" not in user
+
+    again = json.loads(install(machine, "/mnt/stick/agentscope.tar", "--json").stdout)
+    assert again["planned"] == 0
+
+    machine.run(["ferry", "host", "uninstall", "--yes"])
+    left = set(machine.run(["sh", "-c", LISTING]).stdout.splitlines()) ^ set(before.splitlines())
+    assert left == set(), "uninstall leaves nothing behind"
+
+
+@pytest.fixture(scope="module")
+def clean(machines: Callable[[str], Machine]) -> Machine:
+    return machines("bookworm")
+
+
+@pytest.fixture(scope="module")
+def spoiled(stick: Path) -> Callable[[Defect], str]:
+    """Return a function that puts a spoiled bundle on the stick."""
+
+    def put(defect: Defect) -> str:
+        name = f"{defect.name.replace(' ', '-')}.tar"
+        spoil_file(stick / "hello.tar", defect, stick / name)
+        return f"/mnt/stick/{name}"
+
+    return put
+
+
+@pytest.mark.parametrize("defect", [one for one in DEFECTS if one.name != "no bundle at all"], ids=lambda one: one.name)
+def test_a_defective_bundle_is_refused_and_nothing_is_installed(
+    clean: Machine, spoiled: Callable[[Defect], str], defect: Defect
+) -> None:
+    before = clean.run(["sh", "-c", LISTING]).stdout
+    bundle = spoiled(defect)
+    # The operator's own checks would stop most of these; install.sh of the good bundle meets them all.
+    clean.run(["sh", "-c", "cd /root && tar --occurrence=1 -xf /mnt/stick/hello.tar install.sh"])
+    done = clean.run(["sh", "/root/install.sh", bundle, "--trust", TRUST, "--yes"], check=False, timeout_s=120)
+    clean.run(["rm", "/root/install.sh"])
+    assert done.returncode == defect.exit_code, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert clean.run(["sh", "-c", LISTING]).stdout == before
+
+
+def test_hello_is_installed_after_all_the_refusals(clean: Machine) -> None:
+    install(clean, "/mnt/stick/hello.tar")
+    assert b"air gap" in clean.http(8070, "GET", "/").body

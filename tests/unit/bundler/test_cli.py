@@ -1,0 +1,114 @@
+"""The command as a user meets it: words, exit codes, languages, no tracebacks."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bundles import DEFECTS, SIGNER, STRANGER, Defect, small_bundle
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def ferry(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "FERRY_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "bundler.cli", *map(str, words)],
+        cwd=CHECKOUT,
+        env={**kept, "LANG": "C.UTF-8", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    (tmp_path / "pub.pem").write_text(SIGNER.public.pem())
+    (tmp_path / "other.pem").write_text(STRANGER.public.pem())
+    path = tmp_path / "sample.tar"
+    path.write_bytes(small_bundle(expires=""))
+    return path
+
+
+def test_verify_says_what_it_checked(good: Path) -> None:
+    done = ferry("verify", good, "--trust", good.with_name("pub.pem"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "verified: sample 1.0 (linux/amd64)\n"
+        f"  signed by {SIGNER.public.fingerprint()}\n"
+        "  7 entries, sm3 of each is right\n"
+    )
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+def test_verify_refuses_with_a_message_and_its_exit_code(good: Path, tmp_path: Path, defect: Defect) -> None:
+    bad = tmp_path / "bad.tar"
+    bad.write_bytes(defect.spoil(good.read_bytes()))
+    done = ferry("verify", bad, "--trust", good.with_name("pub.pem"))
+    assert done.returncode == defect.exit_code
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_key_is_told_whole(good: Path) -> None:
+    done = ferry("verify", good, "--trust", good.with_name("other.pem"))
+    assert done.returncode == 7
+    first, hint = done.stderr.splitlines()
+    assert first.startswith("error: ferry.json.sig: expected a signature by a trusted key, got none that verifies (")
+    assert hint == (
+        "hint: check that the key given by --trust is the builder's (compare fingerprints), and carry the bundle again"
+    )
+
+
+def test_errors_as_json(good: Path) -> None:
+    done = ferry("verify", good, "--trust", good.with_name("other.pem"), "--json")
+    error = json.loads(done.stderr)
+    assert (error["exit_code"], error["place"], done.returncode) == (7, "ferry.json.sig", 7)
+
+
+def test_chinese_by_locale(good: Path) -> None:
+    done = ferry("verify", good, "--trust", good.with_name("pub.pem"), LANG="zh_CN.UTF-8")
+    assert done.stdout.splitlines()[0] == "校验通过：sample 1.0 (linux/amd64)"
+    assert ferry("verify", good, "--trust", good.with_name("other.pem"), LANG="zh_CN.UTF-8").stderr.startswith("错误：")
+    assert "校验" in ferry("--help", LANG="zh_CN.UTF-8").stdout
+
+
+def test_inspect_shows_the_manifest_without_trust(good: Path) -> None:
+    done = ferry("inspect", good, "--items")
+    assert done.returncode == 0
+    assert "product   sample 1.0 (sequence 1)" in done.stdout
+    assert "pkg:generic/data/0@1" in done.stdout
+    assert json.loads(ferry("inspect", good, "--json").stdout)["name"] == "sample"
+
+
+def test_inspect_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"not a tar")
+    done = ferry("inspect", tmp_path / "x")
+    assert (done.returncode, done.stderr) == (6, 'error: ferry.json: expected the entry "ferry.json", the file is not a bundle\n')
+    assert ferry("inspect", tmp_path / "none").returncode == 6
+    assert ferry("inspect", tmp_path).stderr == f"error: {tmp_path}: the bundle cannot be read: Is a directory\n"
+
+
+def test_wrong_usage_is_2(good: Path) -> None:
+    assert ferry("verify", good).returncode == 2
+    assert ferry("nothing").returncode == 2
+    assert ferry("build", "recipes/hello").returncode == 2
+
+
+def test_a_recipe_that_is_not_there_or_wrong(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("format: ferry/recipe/v1\nname: [\n")
+    done = ferry("lock", tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.startswith(f"error: {tmp_path}/recipe.yaml:")
+
+
+@pytest.mark.parametrize("command", ["lock", "build", "verify", "inspect", "keystore", "host"])
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    done = ferry(command, "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout
