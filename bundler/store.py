@@ -133,8 +133,9 @@ class BlobWriter:
             )
         self._stream.flush()
         os.fsync(self._stream.fileno())
-        self._stream.close()
+        # The lock goes with the stream, so that nobody takes up the part before it is renamed.
         self._store.adopt(self._part, descriptor)
+        self._stream.close()
         return descriptor
 
     def keep(self) -> None:

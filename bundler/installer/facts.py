@@ -89,7 +89,6 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
     has_systemd = layout.at("/run/systemd/system").is_dir()
     releases = read_releases(layout.records)
     current = _current(layout)
-    settings = _texts(layout.settings, "*.env")
     return Facts(
         os_id=system.get("ID", ""),
         os_version=system.get("VERSION_ID", ""),
@@ -106,7 +105,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
             release.number for release in releases if (layout.trees / str(release.number) / "root").is_dir()
         ),
         current=current,
-        settings={name: text for name, text in settings.items()},
+        settings=_texts(layout.settings, "*.env"),
         credentials=_credentials(layout.settings / "credentials"),
         units=_units(layout, systemd if has_systemd else None, _services(layout, releases, current)),
         ports=listeners(layout.at("/proc")),
@@ -179,7 +178,7 @@ def _os_release(path: Path) -> dict[str, str]:
 
 def _current(layout: Layout) -> int:
     try:
-        name = os.readlink(layout.current).rpartition("/")[2]
+        name = layout.current.readlink().name
     except OSError:
         return 0
     return int(name) if name.isdecimal() else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -36,8 +35,8 @@ def _table(path: Path) -> list[tuple[int, str]]:
 def _sockets(directory: Path) -> list[str]:
     found = []
     try:
-        for name in os.listdir(directory):
-            if match := _SOCKET.fullmatch(os.readlink(directory / name)):
+        for path in directory.iterdir():
+            if match := _SOCKET.fullmatch(str(path.readlink())):
                 found.append(match[1])
     except OSError:
         # The process ended meanwhile, or is another user's.

@@ -78,7 +78,7 @@ def _check_ports(plan: Plan, facts: Facts) -> None:
         ours = {unit_name(name) for name in facts.units}
         if owner is not None and owner not in ours:
             raise HostError(
-                f"expected port {service.port} to be free for {service.name}, {owner or 'another program'} listens on it",
+                f"expected port {service.port} to be free, {owner or 'another program'} listens on it",
                 place=f"services: {service.name}",
                 hint="stop that program or move it to another port",
             )

@@ -54,6 +54,8 @@ def _once(machine: Machine, seconds: dict[str, list[float]]) -> None:
         took, output = _timed(machine, INSTALL)
         seconds[name].append(took)
         report = json.loads(output)
+        if name == "install again" and report["planned"]:
+            raise BenchError(f"expected a second install to plan nothing, it planned {report['planned']} steps")
         for stage, stage_seconds in _stages(report, took):
             seconds[f"{name}: {stage}"].append(stage_seconds)
     seconds["uninstall"].append(_timed(machine, UNINSTALL)[0])

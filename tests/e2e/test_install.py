@@ -19,7 +19,8 @@ QUESTION = {
 }
 LISTING = (
     "find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
-    "-not -path '/var/log/*' -not -path '/var/tmp/*' -not -path '/var/lib/systemd/*' -not -path '/var/cache/ldconfig/*' | sort"
+    "-not -path '/var/log/*' -not -path '/var/tmp/*' -not -path '/var/lib/systemd/*' "
+    "-not -path '/var/cache/ldconfig/*' | sort"
 )
 
 

@@ -6,12 +6,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from isolated import system
+from isolated.host import wait
+from machine import IP_FILTER, Machine, MachineError, Process
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-import machine as machines  # noqa: E402
-from machine import Machine, MachineError, Process  # noqa: E402
 
 pytestmark = pytest.mark.e2e
 needs_machines = pytest.mark.skipif(Machine.reason_unavailable() is not None, reason=str(Machine.reason_unavailable()))
@@ -155,7 +154,7 @@ def test_two_machines_at_once_do_not_meet(machine, spare):
 
 
 def test_a_unit_is_kept_from_addresses_it_may_not_reach(spare):
-    spare.boot(options=machines.IP_FILTER)
+    spare.boot(options=IP_FILTER)
     connect = ["timeout", "2", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9"]
     unit = ["systemd-run", "--quiet", "--wait", "--pipe", "--property=IPAddressDeny=any"]
     refused = spare.run([*unit, "--property=IPAddressAllow=localhost", *connect], check=False)
@@ -168,7 +167,7 @@ def test_a_machine_shuts_down_with_the_thread_that_started_it(spare):
     starter = threading.Thread(target=spare.boot)
     starter.start()
     starter.join(60)
-    assert machines._wait(lambda: not spare.is_running, 10)
+    assert wait(lambda: not spare.is_running, 10)
 
 
 def test_a_machine_that_does_not_start_is_off_and_shows_its_console(spare):
@@ -231,8 +230,8 @@ ARCHIVES = {
 
 @pytest.mark.parametrize(("targets", "expected"), ARCHIVES.values(), ids=ARCHIVES.keys())
 def test_the_archive_is_the_one_of_the_hosts_apt(targets, expected):
-    assert machines._archive_of(targets + "\n", "debian", "bookworm") == expected
+    assert system.archive_of(targets + "\n", "debian", "bookworm") == expected
 
 
 def test_there_is_no_archive_on_another_distribution():
-    assert machines._archive_of("Debian|main|bookworm|bookworm|http://one/debian/", "ubuntu", "noble") is None
+    assert system.archive_of("Debian|main|bookworm|bookworm|http://one/debian/", "ubuntu", "noble") is None

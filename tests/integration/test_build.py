@@ -57,7 +57,8 @@ def test_a_lock_of_another_recipe_is_refused(tmp_path: Path, keystore: dict[str,
     (recipe / "recipe.yaml").write_text(text + "# changed\n")
     done = ferry("build", recipe, "-o", tmp_path / "x.tar", code=3, **keystore)
     assert done.stderr == (
-        f"error: {recipe / 'recipe.lock.yaml'}: the recipe changed since it was locked\nhint: run: ferry lock {recipe}\n"
+        f"error: {recipe / 'recipe.lock.yaml'}: the recipe changed since it was locked\n"
+        f"hint: run: ferry lock {recipe}\n"
     )
     (recipe / "recipe.yaml").write_text(text)
     (recipe / "service/new.py").write_text("")

@@ -28,6 +28,12 @@ prefix=${FERRY_PREFIX:-/opt/ferry}
 case $1 in -*) usage ;; esac
 bundle=$1
 shift
+trust='' dry='' before=''
+for word in "$@"; do
+  case $word in --dry-run) dry=1 ;; --trust=*) trust=${word#--trust=} ;; esac
+  [ "$before" != --trust ] || trust=$word
+  before=$word
+done
 [ -r "$bundle" ] || fail 6 "expected a bundle, \"$bundle\" cannot be read"
 [ "$(uname -s)-$(uname -m)" = Linux-@MACHINE@ ] ||
   fail 8 "expected a Linux host of @MACHINE@, this is $(uname -s)-$(uname -m): bring the bundle for it"
@@ -36,13 +42,40 @@ for program in tar gzip sha256sum mktemp; do
   command -v "$program" >/dev/null || fail 8 "expected the program $program, this host has none"
 done
 
+# Whatever happens, nothing half made stays; an installer that is told to stop first puts the host back.
+work=$(mktemp -d "${TMPDIR:-/tmp}/ferry.XXXXXX")
+new='' made=''
+clean() {
+  rm -rf "$work" ${new:+"$new"}
+  [ -z "$made" ] || [ -e /var/lib/ferry ] || rm -rf "$made"
+  rmdir "$prefix/toolchains" "$prefix" 2>/dev/null || :
+}
+trap clean EXIT
+trap 'exit 130' HUP INT TERM
+
+# The host's own OpenSSL, where it knows SM2, judges before anything of the bundle is unpacked or run. Ferry's own
+# check comes later in any case.
+tar --occurrence=1 -xf "$bundle" -C "$work" ferry.json ferry.json.sig 2>/dev/null ||
+  fail 6 "expected a bundle, \"$bundle\" does not begin as one"
+if [ -n "$trust" ] && command -v openssl >/dev/null; then
+  case $(openssl dgst -sm3 -verify "$trust" -sigopt distid:1234567812345678 \
+    -signature "$work/ferry.json.sig" "$work/ferry.json" 2>&1) in
+    *"Verification failure"* | *"Error verifying data"*)
+      fail 7 "expected a signature of ferry.json by $trust, OpenSSL finds none that verifies" ;;
+  esac
+fi
+# Which parts are unpacked is written in this script, so it must be the one of this very bundle.
+if [ -f "$0" ] && ! grep -q "\"$(sha256sum <"$0" | cut -c 1-64)\"" "$work/ferry.json"; then
+  fail 6 "expected the install.sh that ferry.json names, this is another: take it from \"$bundle\""
+fi
+
 # The toolchain's name follows from its content: what is there already was checked when it came.
 name=$(printf '%s %s\n%s\n' "$python" "$runtime" "$wheels" | sha256sum | cut -c 1-16)
 tools=$prefix/toolchains/$name
 if [ ! -e "$tools/complete" ]; then
-  mkdir -p "$prefix/toolchains"
-  new=$(mktemp -d "$prefix/toolchains/new.XXXXXX")
-  trap 'rm -rf "$new"' EXIT
+  [ -z "$dry" ] || tools=$work/toolchain
+  mkdir -p "${tools%/*}"
+  new=$(mktemp -d "${tools%/*}/new.XXXXXX")
   chmod 755 "$new"
 
   # Copies one blob out of the bundle and accepts the copy only with its digest.
@@ -64,10 +97,9 @@ if [ ! -e "$tools/complete" ]; then
   done || exit $?
   rm -f "$new/part"
   : >"$new/complete"
-  sync
+  [ -n "$dry" ] || sync
   mv -T "$new" "$tools" 2>/dev/null || [ -e "$tools/complete" ] || fail 8 "$tools cannot be made"
-  trap - EXIT
-  rm -rf "$new"
+  made=$tools
 fi
 
-exec "$tools/usr/bin/python$python" -I -m bundler.cli host install "$bundle" "$@"
+"$tools/usr/bin/python$python" -I -m bundler.cli host install "$bundle" "$@"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from bundler.installer.facts import Facts
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
@@ -40,5 +38,5 @@ def _point(job: Job, number: int, index: str) -> None:
     write_file(job.layout.store / "index.json", Store(job.layout.store).read(index))
     new = job.layout.current.with_name(".current.new")
     new.unlink(missing_ok=True)
-    os.symlink(f"releases/{number}", new)
+    new.symlink_to(f"releases/{number}")
     new.replace(job.layout.current)

@@ -89,7 +89,10 @@ def test_inspect_shows_the_manifest_without_trust(good: Path) -> None:
 def test_inspect_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"not a tar")
     done = ferry("inspect", tmp_path / "x")
-    assert (done.returncode, done.stderr) == (6, 'error: ferry.json: expected the entry "ferry.json", the file is not a bundle\n')
+    assert (done.returncode, done.stderr) == (
+        6,
+        'error: ferry.json: expected the entry "ferry.json", the file is not a bundle\n',
+    )
     assert ferry("inspect", tmp_path / "none").returncode == 6
     assert ferry("inspect", tmp_path).stderr == f"error: {tmp_path}: the bundle cannot be read: Is a directory\n"
 

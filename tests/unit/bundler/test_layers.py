@@ -36,7 +36,7 @@ def test_the_isolated_side_needs_the_toolchain_alone(package: str) -> None:
     """Import with everything blocked that the toolchain of a bundle does not hold."""
     code = (
         "import sys, importlib, pkgutil\n"
-        "for name in ('yaml', 'uv', 'urllib3', 'requests', 'packaging', 'cyclonedx', 'jsonschema_rs', 'oras', 'docker'):\n"
+        "for name in 'yaml uv urllib3 requests packaging cyclonedx jsonschema_rs oras docker'.split():\n"
         "    sys.modules[name] = None\n"
         f"top = importlib.import_module('{package}')\n"
         "for module in pkgutil.walk_packages(getattr(top, '__path__', []), top.__name__ + '.'):\n"

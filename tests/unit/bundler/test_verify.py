@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -172,7 +171,18 @@ def test_tar_and_openssl_read_the_head_as_the_readme_shows(bundle: Path, tmp_pat
     )
     (tmp_path / "pub.pem").write_text(SIGNER.public.pem())
     done = subprocess.run(
-        "openssl dgst -sm3 -verify pub.pem -sigopt distid:1234567812345678 -signature ferry.json.sig ferry.json".split(),
+        [
+            "openssl",
+            "dgst",
+            "-sm3",
+            "-verify",
+            "pub.pem",
+            "-sigopt",
+            "distid:1234567812345678",
+            "-signature",
+            "ferry.json.sig",
+            "ferry.json",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -203,6 +213,6 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 def test_no_file_handle_is_left_open(bundle: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     verify(bundle, POLICY, now=NOW)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,263 @@
+"""`ferry host`: install on this host, see how it is doing, remove it again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundler.cli.messages import tr
+from bundler.cli.progress import Shown
+from bundler.errors import HostError
+from bundler.installer.install import Options, Outcome
+from bundler.installer.install import install as install_bundle
+from bundler.installer.layout import Layout
+from bundler.installer.plan import Plan
+from bundler.installer.status import Status, read_status
+from bundler.installer.systemd import HostSystemd
+from bundler.installer.uninstall import uninstall as uninstall_all
+
+_DIGESTS = {"gm": "sm3", "standard": "sha256"}
+_LAYOUT = Layout()
+
+
+@click.group("host", help=tr("Install a bundle on this host and operate it.", "在本机安装并运维数据包。"))
+def host_group() -> None:
+    """Hold the commands of the isolated host."""
+
+
+def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    file = click.Path(dir_okay=False, path_type=Path)
+    for decorate in reversed(
+        (
+            click.argument("bundle", type=file),
+            click.option(
+                "--trust", type=file, metavar="PUB.pem", help=tr("The builder's public key.", "构建方的公钥。")
+            ),
+            click.option(
+                "--set",
+                "changes",
+                multiple=True,
+                metavar="SERVICE.NAME=VALUE",
+                help=tr("Change a setting; may be repeated.", "修改一项设置，可重复。"),
+            ),
+            click.option(
+                "--profile",
+                type=click.Choice(sorted(_DIGESTS)),
+                default="gm",
+                show_default=True,
+                help=tr("Which digests prove the bytes: SM3 or SHA-256.", "用哪种摘要校验：SM3 或 SHA-256。"),
+            ),
+            click.option("--accept-expired-bundle", is_flag=True),
+            click.option("--allow-older-sequence", is_flag=True),
+            click.option("--json", "as_json", is_flag=True, help=tr("Print JSON.", "输出 JSON。")),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+@host_group.command("install", help=tr("Verify a bundle and install it.", "校验并安装数据包。"))
+@_bundle_options
+@click.option("--dry-run", is_flag=True, help=tr("Verify and plan; change nothing.", "只校验和规划，不做改动。"))
+@click.option("--yes", is_flag=True, help=tr("Do not ask.", "不询问。"))
+def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: Any) -> None:
+    """Install a bundle."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    began = time.monotonic()
+
+    def agree(plan: Plan, stopped_at: str | None) -> bool:
+        if not as_json:
+            _show_plan(plan, stopped_at)
+        ask = plan.actions and not (dry_run or yes or as_json) and sys.stdin.isatty()
+        return not ask or click.confirm(tr("Go on?", "继续？"), default=True)
+
+    options = _options(dry_run=dry_run, **choices)
+    outcome = _install(bundle, options, agree)
+    if outcome is None:
+        raise click.Abort
+    if as_json:
+        click.echo(json.dumps(_document(outcome, time.monotonic() - began, dry_run=dry_run), ensure_ascii=False))
+    elif outcome.done:
+        _show_done(outcome, time.monotonic() - began)
+
+
+@host_group.command("plan", help=tr("Show what an install would do, and why.", "显示安装将执行的步骤及原因。"))
+@_bundle_options
+@click.pass_context
+def plan_command(context: click.Context, /, **choices: Any) -> None:
+    """Plan an install."""
+    context.invoke(install, dry_run=True, yes=False, **choices)
+
+
+def _options(
+    *,
+    dry_run: bool,
+    trust: Path | None,
+    changes: tuple[str, ...],
+    profile: str,
+    accept_expired_bundle: bool,
+    allow_older_sequence: bool,
+) -> Options:
+    return Options(
+        trust=trust,
+        algorithm=_DIGESTS[profile],
+        changes=changes,
+        dry_run=dry_run,
+        accept_expired=accept_expired_bundle,
+        allow_older=allow_older_sequence,
+        python=sys.executable,
+    )
+
+
+def _install(bundle: Path, options: Options, agree: Callable[[Plan, str | None], bool]) -> Outcome | None:
+    with Shown() as progress:
+        return install_bundle(
+            bundle,
+            options,
+            layout=_LAYOUT,
+            systemd=HostSystemd(),
+            now=datetime.now(UTC),
+            progress=progress,
+            agree=agree,
+        )
+
+
+def _show_plan(plan: Plan, stopped_at: str | None) -> None:
+    wanted = plan.wanted
+    product = f"{wanted.manifest.name} {wanted.manifest.version}"
+    sequence, key = wanted.manifest.sequence, wanted.key.keyid[:16]
+    click.echo(
+        tr(
+            f"{product} (sequence {sequence}), signed by {key}, as release {wanted.number}",
+            f"{product}（序号 {sequence}），由 {key} 签名，版次 {wanted.number}",
+        )
+    )
+    if stopped_at is not None:
+        step = stopped_at or "-"
+        click.echo(
+            tr(f"The last run was cut off at step {step}; this one goes on.", f"上次运行在步骤 {step} 中断，现继续。")
+        )
+    if not plan.actions:
+        click.echo(tr("Nothing to do: this host is as it should be.", "无需操作：本机已处于目标状态。"))
+        return
+    for action in plan.actions:
+        click.echo(f"  {action.step:<9} {action.reason}")
+    store, tree = plan.store_bytes / 1e6, plan.tree_bytes / 1e6
+    if store or tree:
+        click.echo(
+            tr(
+                f"Needs {store:.0f} MB in /var/lib/ferry and about {tree:.0f} MB in /opt/ferry.",
+                f"需要 /var/lib/ferry {store:.0f} MB、/opt/ferry 约 {tree:.0f} MB。",
+            )
+        )
+
+
+def _show_done(outcome: Outcome, seconds: float) -> None:
+    for done in outcome.done:
+        click.echo(f"{done.seconds:8.2f} s  {done.action.step}")
+    click.echo(f"{seconds:8.2f} s  " + tr("in all", "合计"))
+    names = ", ".join(service.name for service in outcome.plan.wanted.services)
+    click.echo(tr(f"Installed and ready: {names}", f"已安装并就绪：{names}"))
+
+
+def _document(outcome: Outcome, seconds: float, *, dry_run: bool) -> dict[str, object]:
+    plan = outcome.plan
+    took = {done.action.step: round(done.seconds, 3) for done in outcome.done}
+    return {
+        "release": plan.wanted.number,
+        "dry_run": dry_run,
+        "planned": len(plan.actions),
+        "steps": [
+            {
+                "step": action.step,
+                "reason": action.reason,
+                "detail": list(action.detail),
+                "seconds": took.get(action.step),
+            }
+            for action in plan.actions
+        ],
+        "store_bytes": plan.store_bytes,
+        "tree_bytes": plan.tree_bytes,
+        "seconds": round(seconds, 3),
+    }
+
+
+@host_group.command("status", help=tr("Say how the installed release is doing.", "显示已安装版本的运行状况。"))
+@click.option("--json", "as_json", is_flag=True, help=tr("Print JSON.", "输出 JSON。"))
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Exit with 0 only when healthy."""
+    found = read_status(_LAYOUT, HostSystemd())
+    if as_json:
+        click.echo(json.dumps(_status_document(found), ensure_ascii=False))
+    else:
+        _show_status(found)
+    context.exit(0 if found.is_healthy else HostError.exit_code)
+
+
+def _status_document(found: Status) -> dict[str, object]:
+    release = found.release
+    return {
+        "health": "healthy" if found.is_healthy else "degraded",
+        "name": release.name,
+        "version": release.version,
+        "release": release.number,
+        "sequence": release.sequence,
+        "installed": release.installed,
+        "unfinished": found.unfinished,
+        "services": [
+            {
+                "name": service.name,
+                "unit": service.unit,
+                "active": service.active,
+                "since": service.since,
+                "port": service.port,
+                "ready": service.not_ready is None,
+                "why": service.not_ready,
+            }
+            for service in found.services
+        ],
+    }
+
+
+def _show_status(found: Status) -> None:
+    release = found.release
+    health = tr("healthy", "正常") if found.is_healthy else tr("degraded", "异常")
+    where = tr(
+        f"release {release.number}, sequence {release.sequence}", f"版次 {release.number}，序号 {release.sequence}"
+    )
+    click.echo(f"{release.name} {release.version} ({where}): {health}")
+    for service in found.services:
+        ready = tr("ready", "就绪") if service.not_ready is None else service.not_ready
+        click.echo(f"  {service.unit:<32} {service.active:<10} 127.0.0.1:{service.port:<6} {ready}  {service.since}")
+    if found.unfinished is not None:
+        step = found.unfinished or "-"
+        click.echo(
+            tr(f"The last run was cut off at step {step}: install again.", f"上次运行在步骤 {step} 中断：请重新安装。")
+        )
+
+
+@host_group.command("uninstall", help=tr("Remove everything that was installed.", "卸载全部内容。"))
+@click.option("--yes", is_flag=True, help=tr("Do not ask.", "不询问。"))
+@click.option(
+    "--keep-data", is_flag=True, help=tr("Keep the services' state and the settings.", "保留服务数据和设置。")
+)
+def uninstall(yes: bool, keep_data: bool) -> None:
+    """Remove units, programs, store, settings and data."""
+    if os.geteuid() != 0:
+        raise HostError("expected to run as root", hint="run it with sudo")
+    question = tr("Remove Ferry, its services and their data?", "确定卸载 Ferry、其服务及数据？")
+    if not yes and not (sys.stdin.isatty() and click.confirm(question)):
+        raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))
+    units = uninstall_all(_LAYOUT, HostSystemd(), keep_data=keep_data)
+    click.echo(tr(f"Removed, with {len(units)} services.", f"已卸载，含 {len(units)} 个服务。"))

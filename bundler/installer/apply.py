@@ -1,0 +1,137 @@
+"""A plan carried out: step by step, journalled, and undone in reverse order when one fails."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler.errors import FerryError, HostError
+from bundler.installer.facts import GROUND
+from bundler.installer.journal import Journal
+from bundler.installer.layout import Layout
+from bundler.installer.plan import Plan
+from bundler.installer.steps import STEPS
+from bundler.installer.steps.release import NEW
+from bundler.installer.steps.step import Action, Job, Step
+from bundler.store import write_file
+
+_STEPS = {step.NAME: step for step in STEPS}
+# Which of the directories in GROUND were not here before Ferry: an uninstall removes them.
+ABSENT = "absent"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """A step that ran, and how long it took."""
+
+    action: Action
+    seconds: float
+
+
+def apply(plan: Plan, job: Job) -> tuple[Done, ...]:
+    """Run the steps of a plan.
+
+    Raises:
+        FerryError: a step failed; what this run did is undone, and the hint says so.
+    """
+    journal = _begin(plan, job)
+    begun: list[Step] = []
+    done: list[Done] = []
+    try:
+        for action in plan.actions:
+            begun.append(_STEPS[action.step])
+            done.append(_run(action, job, journal))
+    except BaseException as error:
+        problems = _undo(begun, job, journal)
+        journal.end("undone" if not problems else "half undone")
+        if job.facts.is_fresh and not problems:
+            _remove_traces(job)
+        raise _told(error, begun, problems) from error
+    journal.end("done")
+    return tuple(done)
+
+
+def _begin(plan: Plan, job: Job) -> Journal:
+    """Open the journal, note what this host is, and sweep up what a run that was cut off left half made."""
+    job.layout.state.mkdir(parents=True, exist_ok=True)
+    if job.facts.is_fresh:
+        write_file(job.layout.state / ABSENT, "".join(f"{path}\n" for path in job.facts.absent).encode())
+    for path in [*job.layout.trees.glob(f"{NEW}*"), *(job.layout.store / "parts").glob("*")]:
+        _remove(path)
+    journal = Journal(job.layout.journal, job.now)
+    journal.write(
+        "plan",
+        bundle=job.wanted.manifest_sha256,
+        product=f"{job.wanted.manifest.name} {job.wanted.manifest.version}",
+        release=job.wanted.number,
+        before=job.facts.current,
+        steps=[action.step for action in plan.actions],
+    )
+    return journal
+
+
+def _run(action: Action, job: Job, journal: Journal) -> Done:
+    began = time.monotonic()
+    journal.write("begin", step=action.step, reason=action.reason)
+    try:
+        _STEPS[action.step].apply(job)
+    except OSError as error:
+        # A full or broken disk is for the operator to mend, whichever step met it.
+        raise HostError(f"{error.strerror or error}", place=str(error.filename or action.step)) from error
+    seconds = time.monotonic() - began
+    journal.write("done", step=action.step, seconds=round(seconds, 3))
+    return Done(action=action, seconds=seconds)
+
+
+def _undo(begun: Sequence[Step], job: Job, journal: Journal) -> list[str]:
+    """Undo steps, the last one first; return what could not be undone."""
+    problems = []
+    for step in reversed(begun):
+        try:
+            step.undo(job)
+            journal.write("undone", step=step.NAME)
+        except (FerryError, OSError) as error:
+            problems.append(f"{step.NAME}: {error}")
+            with suppress(OSError):
+                journal.write("not undone", step=step.NAME, error=str(error))
+    return problems
+
+
+def _told(error: BaseException, begun: Sequence[Step], problems: Sequence[str]) -> BaseException:
+    """Add to an error what became of the host."""
+    if not isinstance(error, FerryError):
+        return error
+    step = begun[-1].NAME if begun else "journal"
+    after = f"step {step} failed; this host is as it was before"
+    if problems:
+        after = f"step {step} failed, and this could not be undone: {'; '.join(problems)}; run the install again"
+    return type(error)(error.message, place=error.place, hint=f"{error.hint}; {after}" if error.hint else after)
+
+
+def _remove_traces(job: Job) -> None:
+    """Remove the directories of a host that had none before, but for toolchains, which install.sh made."""
+    layout = job.layout
+    _remove(layout.state)
+    for directory in (layout.trust, layout.settings, layout.trees, layout.programs):
+        with suppress(OSError):
+            directory.rmdir()
+    remove_ground(layout, job.facts.absent)
+
+
+def remove_ground(layout: Layout, absent: Sequence[str]) -> None:
+    """Remove those directories that Ferry found absent, where nobody else put anything into them."""
+    for path in GROUND:
+        if path in absent:
+            with suppress(OSError):
+                layout.at(path).rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""How the installed release is doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundler.errors import HostError, IntegrityError
+from bundler.installer.facts import gather, installed_manifest
+from bundler.installer.journal import unfinished_step
+from bundler.installer.layout import Layout, unit_name
+from bundler.installer.release import Release
+from bundler.installer.systemd import Systemd
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceStatus:
+    """One service: systemd's word for it, since when, and why it is not ready (None when it is)."""
+
+    name: str
+    unit: str
+    active: str
+    since: str
+    port: int
+    not_ready: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Status:
+    """The release that runs and its services; `unfinished` is the step at which the last run was cut off."""
+
+    release: Release
+    services: tuple[ServiceStatus, ...]
+    unfinished: str | None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether everything that should run can do its work."""
+        return self.unfinished is None and all(service.not_ready is None for service in self.services)
+
+
+def read_status(layout: Layout, systemd: Systemd) -> Status:
+    """Look at the host and ask every service.
+
+    Raises:
+        HostError: nothing is installed here.
+        IntegrityError: what Ferry knows of the release is damaged.
+    """
+    facts = gather(layout, systemd)
+    release = facts.installed
+    if release is None:
+        raise HostError(
+            "expected an installed release, there is none", hint="install one: sh install.sh BUNDLE.tar ..."
+        )
+    manifest = installed_manifest(layout, facts.releases, facts.current)
+    if manifest is None:
+        raise IntegrityError("the manifest of the installed release is gone", hint="install its bundle again")
+    services = []
+    for service in manifest.services:
+        unit = facts.units.get(service.name)
+        # A service that another setting replaces has no unit, and that is right.
+        if unit is None and service.unless:
+            continue
+        active = unit.state.active if unit else "not installed"
+        services.append(
+            ServiceStatus(
+                name=service.name,
+                unit=unit_name(service.name),
+                active=active,
+                since=unit.state.since if unit else "",
+                port=service.port,
+                not_ready=unit.not_ready if unit and active == "active" else f"it is {active}",
+            )
+        )
+    return Status(release=release, services=tuple(services), unfinished=unfinished_step(layout.journal))

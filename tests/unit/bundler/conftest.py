@@ -1,0 +1,38 @@
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mirror import Mirror
+
+from bundler.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    """Serve files on loopback, with faults on demand; no proxy stands before it."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Mirror() as server:
+        yield server
+
+
+@pytest.fixture
+def umask() -> Callable[[int], object]:
+    """Work under another umask for the time of a with-statement."""
+
+    @contextmanager
+    def under(mask: int) -> Iterator[None]:
+        before = os.umask(mask)
+        try:
+            yield
+        finally:
+            os.umask(before)
+
+    return under

@@ -1,0 +1,252 @@
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+
+from bundler.errors import IntegrityError
+from bundler.model.descriptor import CHUNK_BYTES, CHUNKED_ABOVE_BYTES, OCTETS, chunk_count
+from bundler.store import OCI_LAYOUT, Hasher, Store, derivation_key, describe_bytes, in_threads, write_file
+
+DATA = b"some bytes"
+SHA256 = hashlib.sha256(DATA).hexdigest()
+ANEW = "delete it and run the command again; it is fetched anew"
+
+
+def sm3(data: bytes | memoryview) -> str:
+    digest = hashes.Hash(hashes.SM3())
+    digest.update(data)
+    return digest.finalize().hex()
+
+
+def test_both_digests_of_small_blobs() -> None:
+    # GM/T 0004-2012, annex A.1.
+    found = describe_bytes(b"abc", OCTETS)
+    assert found.sm3 == "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+    assert found.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (found.size, found.chunks) == (3, ())
+    assert describe_bytes(b"", OCTETS).sha256 == hashlib.sha256().hexdigest()
+
+
+def test_a_large_blob_has_a_digest_for_each_chunk() -> None:
+    data = memoryview(bytearray(range(256)) * ((CHUNKED_ABOVE_BYTES + CHUNK_BYTES // 2) // 256))
+    hasher = Hasher()
+    for start in range(0, len(data), 1_000_003):
+        hasher.update(data[start : start + 1_000_003])
+    found = hasher.finish(OCTETS)
+    assert (found.size, found.sha256, found.sm3) == (len(data), hashlib.sha256(data).hexdigest(), sm3(data))
+    assert found.chunks == tuple(sm3(data[at : at + CHUNK_BYTES]) for at in range(0, len(data), CHUNK_BYTES))
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [(0, 0), (CHUNKED_ABOVE_BYTES, 0), (CHUNKED_ABOVE_BYTES + 1, 5), (5 * CHUNK_BYTES, 5), (5 * CHUNK_BYTES + 1, 6)],
+)
+def test_how_many_chunks_a_size_has(size: int, count: int) -> None:
+    assert chunk_count(size) == count
+
+
+def test_a_store_is_an_oci_layout(store: Store) -> None:
+    descriptor = store.put(DATA, OCTETS)
+    assert (store.root / "oci-layout").read_bytes() == OCI_LAYOUT == b'{"imageLayoutVersion":"1.0.0"}\n'
+    assert (store.root / descriptor.entry_name).read_bytes() == DATA
+    assert store.describe(SHA256, OCTETS) == descriptor == describe_bytes(DATA, OCTETS)
+    assert store.path(SHA256).stat().st_mode & 0o777 == 0o644
+    assert list((store.root / "parts").iterdir()) == []
+
+
+def test_a_blob_counts_only_with_its_size(store: Store) -> None:
+    assert not store.has(SHA256)
+    store.put(DATA, OCTETS)
+    assert (store.has(SHA256), store.has(SHA256, 10), store.has(SHA256, 11)) == (True, True, False)
+
+
+def test_bytes_that_are_not_the_promised_ones_are_not_kept(store: Store) -> None:
+    other = "0" * 64
+    with store.writer() as writer:
+        writer.write(DATA)
+        with pytest.raises(IntegrityError) as refused:
+            writer.commit(OCTETS, sha256=other, size=10)
+    assert str(refused.value) == f"expected 10 bytes with sha256 {other}, got 10 bytes with {SHA256}"
+    assert not store.has(SHA256)
+    assert list((store.root / "parts").iterdir()) == []
+
+
+def test_an_abandoned_blob_leaves_nothing(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), store.writer() as writer:
+        writer.write(DATA)
+        raise KeyboardInterrupt
+    assert list((store.root / "parts").iterdir()) == []
+
+
+def test_a_blob_is_gone_on_with(store: Store) -> None:
+    first = store.resume(SHA256)
+    first.write(DATA[:4])
+    first.keep()
+    second = store.resume(SHA256)
+    assert second.size == 4
+    assert not second.holds(SHA256, 10)
+    second.write(DATA[4:])
+    assert second.holds(SHA256, 10)
+    second.commit(OCTETS, sha256=SHA256, size=10)
+    assert store.read(SHA256) == DATA
+
+
+def test_two_writers_of_one_blob_do_not_meet(store: Store) -> None:
+    first, second = store.resume(SHA256), store.resume(SHA256)
+    first.write(DATA[:4])
+    second.write(DATA)
+    second.commit(OCTETS, sha256=SHA256, size=10)
+    first.write(DATA[4:])
+    first.commit(OCTETS, sha256=SHA256, size=10)
+    assert store.read(SHA256) == DATA
+    assert list((store.root / "parts").iterdir()) == []
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from bundler.store import Store
+store, sha256 = Store(Path(sys.argv[1])), sys.argv[2]
+data = bytes(range(256)) * 4096 * 4
+for _ in range(12):
+    writer = store.resume(sha256)
+    if writer.size > len(data):
+        writer.restart()
+    for start in range(writer.size, len(data), 65536):
+        writer.write(data[start:start + 65536])
+    writer.commit("x/y", sha256=sha256, size=len(data))
+"""
+
+
+def test_processes_that_write_one_blob_at_once(store: Store) -> None:
+    sha256 = hashlib.sha256(bytes(range(256)) * 4096 * 4).hexdigest()
+    argv = [sys.executable, "-c", WRITER, str(store.root), sha256]
+    processes = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
+    assert hashlib.sha256(store.read(sha256)).hexdigest() == sha256
+    assert list((store.root / "parts").iterdir()) == []
+
+
+def test_a_record_without_its_blob_is_what_a_crash_leaves(store: Store) -> None:
+    store.put(DATA, OCTETS)
+    store.path(SHA256).unlink()
+    assert not store.has(SHA256)
+    with pytest.raises(IntegrityError) as refused:
+        store.describe(SHA256, OCTETS)
+    place = store.path(SHA256)
+    assert str(refused.value) == f"{place}: the stored blob {SHA256} is damaged: its record cannot be read"
+    assert refused.value.hint == ANEW
+
+
+RECORD = {"sm3": "0" * 64, "size": 10, "chunks": []}
+UNREAD = "its record cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (b"", UNREAD),
+        (b"{", UNREAD),
+        (b"[]", UNREAD),
+        (b"[" * 100_000, UNREAD),
+        (b'{"size":Infinity,"sm3":"","chunks":[]}', UNREAD),
+        (RECORD | {"chunks": None}, UNREAD),
+        (RECORD | {"size": "many"}, UNREAD),
+        (RECORD | {"sm3": "0" * 63}, "its record holds no digests"),
+        (RECORD | {"sm3": "../../etc/passwd"}, "its record holds no digests"),
+        (RECORD | {"chunks": ["0" * 64]}, "its record holds no digests"),
+        (RECORD | {"size": 9}, "expected 9 bytes, got 10"),
+    ],
+)
+def test_a_damaged_record_is_refused(record: Any, why: str, store: Store) -> None:
+    store.put(DATA, OCTETS)
+    raw = record if isinstance(record, bytes) else json.dumps(record).encode()
+    (store.root / "known" / SHA256).write_bytes(raw)
+    with pytest.raises(IntegrityError) as refused:
+        store.describe(SHA256, OCTETS)
+    assert str(refused.value) == f"{store.path(SHA256)}: the stored blob {SHA256} is damaged: {why}"
+
+
+def test_what_was_found_out_is_remembered_while_its_blob_is_there(store: Store) -> None:
+    key = derivation_key("one", "two")
+    assert store.remembered(key) is None
+    blob = store.put(DATA, OCTETS).sha256
+    store.remember(key, {"blob": blob, "name": "x"})
+    assert store.remembered(key) == {"blob": blob, "name": "x"}
+    store.path(blob).unlink()
+    assert store.remembered(key) is None
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[]", b"1", b"[" * 100_000])
+def test_a_damaged_memory_is_no_memory(damaged: bytes, store: Store) -> None:
+    (store.root / "derived/k").write_bytes(damaged)
+    assert store.remembered("k") is None
+
+
+def test_what_something_follows_from_is_its_key() -> None:
+    assert derivation_key("a", "b") == hashlib.sha256(b"a\0b").hexdigest()
+    assert derivation_key("a", "b") != derivation_key("ab")
+
+
+def test_a_file_is_written_with_its_mode_whatever_the_umask(tmp_path: Path, umask: Callable[[int], Any]) -> None:
+    with umask(0o077):
+        write_file(tmp_path / "open", b"1")
+    with umask(0):
+        write_file(tmp_path / "closed", b"2", 0o600)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("open", "closed")] == [0o644, 0o600]
+
+
+def test_a_file_that_cannot_be_replaced_is_left_with_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_file(tmp_path / "taken", b"1")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("as it was")
+    (tmp_path / "name").symlink_to("outside")
+    write_file(tmp_path / "name", b"new")
+    assert (tmp_path / "outside").read_text() == "as it was"
+    assert not (tmp_path / "name").is_symlink()
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    path, stop, seen = tmp_path / "f", threading.Event(), set()
+    write_file(path, b"0" * 100_000)
+
+    def read() -> None:
+        while not stop.is_set():
+            seen.add(re.sub(b"(.)\\1*", b"\\1", data := path.read_bytes()) + str(len(data)).encode())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(30):
+        write_file(path, str(number % 10).encode() * 100_000)
+    stop.set()
+    reader.join()
+    assert seen <= {f"{number}100000".encode() for number in range(10)}
+
+
+def test_the_first_error_stops_what_has_not_begun() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise IntegrityError("first")
+
+    def work() -> None:
+        done.append(1)
+
+    with pytest.raises(IntegrityError, match="first"):
+        in_threads([fail, *[work] * 1000], threads=1)
+    assert len(done) < 1000
