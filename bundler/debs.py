@@ -125,5 +125,7 @@ class _Gunzip(_Part):
     def read(self, size: int = -1) -> bytes:
         while (size < 0 or len(self._ready) < size) and (piece := super().read(1 << 16)):
             self._ready += self._zlib.decompress(piece)
+        if (size < 0 or len(self._ready) < size) and not self._zlib.eof:
+            raise EOFError("the compressed data ended early")
         data, self._ready = (self._ready, b"") if size < 0 else (self._ready[:size], self._ready[size:])
         return data

@@ -143,9 +143,9 @@ class BlobWriter:
         self._stream.close()
 
     def discard(self) -> None:
-        """Close and remove."""
-        self._stream.close()
+        """Remove, then close: the lock goes with the stream."""
         self._part.unlink(missing_ok=True)
+        self._stream.close()
 
     def __enter__(self) -> BlobWriter:
         return self

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from urllib3.exceptions import HTTPError, MaxRetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
 from bundler.errors import IntegrityError, TransferError
 from bundler.store import PIECE_BYTES, BlobWriter, Store
@@ -22,7 +23,35 @@ _RETRIES = urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=5)
 # After a range that we did not ask for (206) or one that the server does not have (416) the whole is asked for.
 _RETRIED = frozenset({206, 408, 416, 429, 500, 502, 503, 504})
 
+_PLAIN = {"Accept-Encoding": "identity", "User-Agent": "ferry"}
+_FORM = {**_PLAIN, "Content-Type": "application/x-www-form-urlencoded"}
+# A server that refuses every authorization is given up in the end, whatever the caller says.
+_MOST_REFUSALS = 4
+
 Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """How a server refused a request: its `WWW-Authenticate`, what it was given, and how often it refused by now."""
+
+    status: int
+    challenge: str
+    given: Mapping[str, str] = field(repr=False)
+    count: int
+
+
+# What a request to a URL carries; after a refusal the caller renews it, or raises a TransferError that says why not.
+Headers = Callable[[str, Refusal | None], Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """A small answer, whole: its status, headers by lower-case name, and body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
 
 
 class _RefusedError(Exception):
@@ -37,28 +66,42 @@ class Transport:
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def download(
-        self, urls: list[str], store: Store, *, sha256: str, size: int, media_type: str, progress: Progress
+        self,
+        urls: list[str],
+        store: Store,
+        *,
+        sha256: str,
+        size: int,
+        media_type: str,
+        progress: Progress,
+        headers: Headers | None = None,
     ) -> None:
         """Bring one file into the store, from the first of `urls` that has it.
+
+        What `headers` says is asked for each request anew; no server to which another one leads gets to see it.
 
         Raises:
             TransferError: none of them could be read; what has come is kept and resumed the next time.
             IntegrityError: all bytes came and they are not those of `sha256`.
         """
         reasons: list[str] = []
+        hint = "check the network and the mirror, then run the command again; what has come is kept"
         for url in urls:
             writer = store.resume(sha256)
             resumed = writer.size > 0
             try:
-                self._attempts(url, writer, size, progress)
+                self._attempts(url, writer, size, progress, headers)
                 if resumed and not writer.holds(sha256, size):
                     # What an earlier run or another mirror left may be what is wrong.
                     writer.restart()
-                    self._attempts(url, writer, size, progress)
+                    self._attempts(url, writer, size, progress, headers)
                 writer.commit(media_type, sha256=sha256, size=size)
                 return
             except _RefusedError as refused:
                 reasons.append(f"{_shown(url)}: {refused}")
+            except TransferError as error:
+                reasons.append(f"{_shown(url)}: {error}")
+                hint = error.hint or hint
             except IntegrityError as error:
                 raise IntegrityError(
                     error.message,
@@ -70,44 +113,84 @@ class Transport:
         raise TransferError(
             "no source has the file: " + "; ".join(reasons or ["none is configured"]),
             place=sha256,
-            hint="check the network and the mirror, then run the command again; what has come is kept",
+            hint=hint,
         )
 
-    def _attempts(self, url: str, writer: BlobWriter, size: int, progress: Progress) -> None:
+    def read(
+        self, url: str, *, limit: int, headers: Headers | None = None, form: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Ask for something small, or post a form; return any answer but "later", with at most `limit` + 1 bytes.
+
+        Raises:
+            TransferError: no answer came, or `headers` gave up.
+        """
+        replies: list[Reply] = []
+
+        def once() -> str:
+            response = self._request(url, {}, headers, form)
+            try:
+                if response.status in _RETRIED:
+                    _check(response, rest=False)
+                body = response.read(limit + 1, decode_content=False)
+                names = {name.lower(): value for name, value in response.headers.items()}
+                replies.append(Reply(status=response.status, headers=names, body=body))
+            finally:
+                response.close()
+            return ""
+
+        try:
+            self._persist(once)
+        except _RefusedError as refused:
+            raise TransferError(
+                f"no answer: {refused}",
+                place=_shown(url),
+                hint="check the network, and name a certificate authority of your own in SSL_CERT_FILE",
+            ) from refused
+        return replies[-1]
+
+    def speaks_tls(self, host: str) -> bool:
+        """Say whether a server speaks TLS, also where its certificate is not one that we trust."""
+        try:
+            self._pool(f"https://{host}").request("GET", f"https://{host}/v2/", retries=False, timeout=_TIMEOUT)
+        except HTTPError as error:
+            return "CERTIFICATE_VERIFY_FAILED" in str(error)
+        return True
+
+    def _attempts(self, url: str, writer: BlobWriter, size: int, progress: Progress, headers: Headers | None) -> None:
         if writer.size > size:
             writer.restart()
+
+        def once() -> str:
+            if writer.size < size:
+                self._once(url, writer, size, progress, headers)
+            return "" if writer.size >= size else f"ended after {writer.size} of {size} bytes"
+
+        self._persist(once)
+
+    def _persist(self, once: Callable[[], str]) -> None:
+        """Do something until it gives no reason to try again."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                if writer.size < size:
-                    self._once(url, writer, size, progress)
-                if writer.size >= size:
+                reason, wait = once(), 0.0
+                if not reason:
                     return
-                reason: str | None = f"ended after {writer.size} of {size} bytes"
-                wait = 0.0
             except _BusyError as busy:
                 reason, wait = str(busy), busy.wait_s
             except (HTTPError, OSError) as error:
                 cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
                 reason, wait = type(cause).__name__, 0.0
+                if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
+                    raise _RefusedError("its certificate is not one that this host trusts") from error
             if attempt < _ATTEMPTS:
                 self._sleep(min(max(wait, 2.0 ** (attempt - 1)), _LONGEST_WAIT_S))
         raise _RefusedError(f"{reason}, {_ATTEMPTS} attempts")
 
-    def _once(self, url: str, writer: BlobWriter, size: int, progress: Progress) -> None:
+    def _once(self, url: str, writer: BlobWriter, size: int, progress: Progress, headers: Headers | None) -> None:
         if url.startswith("file:"):
             self._read_file(url, writer, size, progress)
             return
-        headers = {"Accept-Encoding": "identity", "User-Agent": "ferry"}
-        if writer.size:
-            headers["Range"] = f"bytes={writer.size}-"
-        response = self._pool(url).request(
-            "GET",
-            url,
-            headers=headers,
-            preload_content=False,
-            timeout=_TIMEOUT,
-            retries=_RETRIES,
-        )
+        own = {"Range": f"bytes={writer.size}-"} if writer.size else {}
+        response = self._request(url, own, headers, None)
         try:
             rest = _is_rest(response, writer.size)
             if response.status in (200, 206, 416) and not rest:
@@ -117,6 +200,32 @@ class Transport:
             _copy(lambda: response.read(PIECE_BYTES, decode_content=False), writer, size, progress)
         finally:
             response.close()
+
+    def _request(
+        self, url: str, own: Mapping[str, str], headers: Headers | None, form: Mapping[str, str] | None
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask, and ask again with what `headers` says to a refusal of this server (not one to which it leads)."""
+        given: Mapping[str, str] = headers(url, None) if headers else {}
+        for count in range(1, _MOST_REFUSALS + 1):
+            response = self._pool(url).request(
+                "GET" if form is None else "POST",
+                url,
+                body=urlencode(form) if form else None,
+                headers={**(_FORM if form else _PLAIN), **given, **own},
+                preload_content=False,
+                timeout=_TIMEOUT,
+                retries=_RETRIES,
+            )
+            final = _final(url, response)
+            if headers and url.startswith("https:") and not final.startswith("https:"):
+                response.close()
+                raise _RefusedError("leads from https to plain http")
+            if headers is None or response.status not in (401, 403) or _origin(final) != _origin(url):
+                break
+            challenge = ", ".join(response.headers.getlist("WWW-Authenticate"))
+            response.close()
+            given = headers(url, Refusal(status=response.status, challenge=challenge, given=given, count=count))
+        return response
 
     @staticmethod
     def _read_file(url: str, writer: BlobWriter, size: int, progress: Progress) -> None:
@@ -149,6 +258,18 @@ class _BusyError(Exception):
     def __init__(self, reason: str, wait_s: float) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
+
+
+def _final(url: str, response: urllib3.BaseHTTPResponse) -> str:
+    """Return the URL that answered after all redirects."""
+    for step in response.retries.history if response.retries else ():
+        url = urljoin(url, step.redirect_location or "")
+    return url
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
 
 
 def _is_rest(response: urllib3.BaseHTTPResponse, size: int) -> bool:

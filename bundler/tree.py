@@ -189,7 +189,8 @@ def _link_target(member: tarfile.TarInfo, name: str, place: Callable[[str], str 
     elif member.linkname.startswith("/"):
         inside = _checked(member.linkname.lstrip("/"))
     else:
-        inside = os.path.normpath(str(PurePosixPath(name).parent / member.linkname))
+        # As the archive means it, before anything is renamed.
+        inside = os.path.normpath(str(PurePosixPath(_checked(member.name)).parent / member.linkname))
     target = os.path.normpath(place(inside) or inside)
     if target == ".." or target.startswith(("/", "../")) or "\0" in target:
         raise IntegrityError(f"the link leads out of the tree, to {_shown(member.linkname)}", place=_shown(name))

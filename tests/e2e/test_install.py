@@ -18,7 +18,7 @@ QUESTION = {
     "input": [{"role": "user", "content": [{"type": "text", "text": "Did you cross the gap?"}]}],
 }
 LISTING = (
-    "find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' "
+    "find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' -not -path '/mnt/*' "
     "-not -path '/var/log/*' -not -path '/var/tmp/*' -not -path '/var/lib/systemd/*' "
     "-not -path '/var/cache/ldconfig/*' | sort"
 )

@@ -63,7 +63,7 @@ class Mirror:
                     body, status = body[int(first) : end], 206
                 self._send(status, headers, body, answer.cut)
 
-            do_HEAD = do_GET
+            do_HEAD = do_GET  # noqa: N815 (the library's name)
 
             def _send(self, status: int, headers: dict[str, str], body: bytes, cut: int | None) -> None:
                 self.send_response(status)
