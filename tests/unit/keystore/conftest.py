@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,20 +11,14 @@ from keystore.file import FileKeystore, FileSigner
 from keystore.sm2 import PrivateKey
 
 PASSPHRASE = "a sentence nobody guesses"
-VECTORS = "FERRY_VECTORS"
 
 
 @pytest.fixture(scope="session")
-def vectors() -> Callable[[str], Any]:
+def vectors(shared: Callable[[str], Path]) -> Callable[[str], Any]:
     """Read a file under the folder of outside vectors; skip where there is none."""
 
     def load(name: str) -> Any:
-        folder = os.environ.get(VECTORS)
-        if not folder:
-            pytest.skip(f"{VECTORS} names no folder of outside vectors")
-        path = Path(folder, name)
-        if not path.exists():
-            pytest.skip(f"the folder of outside vectors has no {name}")
+        path = shared(f"vectors/{name}")
         text = path.read_text()
         return json.loads(text) if path.suffix == ".json" else text
 
