@@ -16,22 +16,24 @@ from pathlib import Path
 from bundler.archive import pack
 from bundler.attest import sign
 from bundler.compose import Composer, builder_platform, compose_image, image_index
-from bundler.contents import Contents, bundle_parts
+from bundler.contents import CarriedImage, Contents, bundle_parts
 from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
 from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
+from bundler.model.image import LockedBlob, RegistryImage
 from bundler.model.lock import Lock
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
-from bundler.model.recipe import Recipe
+from bundler.model.recipe import ComposedImage, Recipe
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.file import resolve_files
 from bundler.sandbox.boot import boot
 from bundler.sbom import image_components, make_sbom
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
+from bundler.tree import Layer
 from keystore.signer import Signer
 
 
@@ -89,6 +91,10 @@ def read_inputs(where: Path) -> tuple[Recipe, Lock]:
     again = f"run: ferry lock {where}"
     if lock.recipe_sha256 != recipe.sha256:
         raise RecipeError("the recipe changed since it was locked", place=str(lock_path(where)), hint=again)
+    wanted = [image for image in recipe.images if isinstance(image, RegistryImage)]
+    pairs = [(image.reference, image.aliases, platform) for image in wanted for platform in recipe.platforms]
+    if [(image.reference, image.aliases, image.platform) for image in lock.images] != pairs:
+        raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
     if resolve_files(recipe.files, _directory(where)) != lock.files:
         raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
     return recipe, lock
@@ -110,13 +116,6 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
     wheels = composer.wheels([(name, descriptor) for _, name, descriptor in built]) if built else None
     files = composer.files(recipe.services)
     layers = [layer for layer in (runtime, wheels, files) if layer is not None]
-    images = [
-        (
-            image.reference,
-            *compose_image(image, recipe, layers, store, created=lock.created, platform=platform),
-        )
-        for image in recipe.images
-    ]
     own_name, own = make_own_wheel()
     toolchain = [(own_name, store.put(own, WHEEL))]
     for package in lock.toolchain:
@@ -129,8 +128,44 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         wheels=tuple(built),
         toolchain=tuple(toolchain),
         files=tuple((file, store.describe(file.sha256, OCTETS)) for file in lock.files),
-        images=tuple(images),
+        images=(*_composed(recipe, lock, platform, layers, store), *_from_registries(lock, platform, store)),
     )
+
+
+def _composed(
+    recipe: Recipe, lock: Lock, platform: Platform, layers: Sequence[Layer], store: Store
+) -> list[CarriedImage]:
+    carried = []
+    for image in recipe.images:
+        if isinstance(image, ComposedImage):
+            manifest, config = compose_image(image, recipe, layers, store, created=lock.created, platform=platform)
+            carried.append(
+                CarriedImage(
+                    names=(image.reference,),
+                    manifest=manifest,
+                    config=config,
+                    layers=tuple(layer.descriptor for layer in layers),
+                    source=(("composed", "ferry"),),
+                )
+            )
+    return carried
+
+
+def _from_registries(lock: Lock, platform: Platform, store: Store) -> list[CarriedImage]:
+    def described(blob: LockedBlob) -> Descriptor:
+        return store.describe(blob.sha256, blob.media_type)
+
+    return [
+        CarriedImage(
+            names=image.names,
+            manifest=described(image.manifest),
+            config=described(image.blobs[0]),
+            layers=tuple(map(described, image.blobs[1:])),
+            source=(("reference", str(image.reference)),),
+        )
+        for image in lock.images
+        if image.platform == platform
+    ]
 
 
 def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> dict[str, str]:
@@ -149,10 +184,12 @@ def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) 
 def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes:
     parts = bundle_parts(recipe, lock, contents, store)
     inside = {
-        next(part.ref for part in parts if part.kind == "image" and part.sha256 == descriptor.sha256): image_components(
-            store, descriptor, reference
-        )
-        for reference, descriptor, _ in contents.images
+        next(
+            part.ref
+            for part in parts
+            if (part.kind, part.name, part.sha256) == ("image", image.names[0], image.manifest.sha256)
+        ): image_components(store, image.manifest, image.names[0])
+        for image in contents.images
     }
     return make_sbom(
         name=recipe.name,
@@ -172,7 +209,9 @@ def _manifest(
         "install.sh": install_script(platform, contents.runtime.descriptor, contents.toolchain, lock.python_version),
         "sbom.cdx.json": sbom,
         "oci-layout": OCI_LAYOUT,
-        "index.json": image_index([image[:2] for image in contents.images], platform),
+        "index.json": image_index(
+            [(name, image.manifest) for image in contents.images for name in image.names], platform
+        ),
     }
     entries = [_entry(name, describe_bytes(data, OCTETS)) for name, data in small.items()]
     items = contents.items(recipe, lock)

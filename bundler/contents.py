@@ -21,10 +21,21 @@ from bundler.tree import Layer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CarriedImage:
+    """An image in the bundle: its names, its manifest, its configuration and layers, and where it came from."""
+
+    names: tuple[str, ...]
+    manifest: Descriptor
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    source: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Contents:
     """The parts of one bundle: `layers` from the lowest up, the runtime's first.
 
-    Wheels come with their package, files with their lock, images as (reference, manifest, configuration).
+    Wheels come with their package, files with their lock.
     """
 
     platform: Platform
@@ -33,7 +44,7 @@ class Contents:
     wheels: tuple[tuple[LockedPackage, str, Descriptor], ...]
     toolchain: tuple[tuple[str, Descriptor], ...]
     files: tuple[tuple[LockedPath, Descriptor], ...]
-    images: tuple[tuple[str, Descriptor, Descriptor], ...]
+    images: tuple[CarriedImage, ...]
 
     def items(self, recipe: Recipe, lock: Lock) -> tuple[Item, ...]:
         """Return every item, the toolchain first: install.sh finds it without reading on."""
@@ -103,25 +114,30 @@ class Contents:
 
     def _images(self) -> Iterator[Item]:
         seen = set()
-        for reference, manifest, config in self.images:
-            made_of = tuple(f"sha256:{layer.descriptor.sha256}" for layer in self.layers)
-            yield self._image_part("image", reference, manifest, made_of)
-            for descriptor in (config, *(layer.descriptor for layer in self.layers)):
+        for image in self.images:
+            made_of = tuple(f"sha256:{layer.sha256}" for layer in image.layers)
+            yield _image_part("image", image, image.manifest, made_of)
+            for descriptor in (image.config, *image.layers):
                 if descriptor.sha256 not in seen:
                     seen.add(descriptor.sha256)
-                    yield self._image_part("layer", reference, descriptor, ())
+                    yield _image_part("layer", image, descriptor, ())
 
-    def _image_part(self, kind: str, reference: str, descriptor: Descriptor, lineage: tuple[str, ...]) -> Item:
-        name, _, tag = reference.rpartition(":")
-        return Item(
-            kind=kind,
-            name=reference,
-            version=tag,
-            purl=_oci_purl(name, descriptor, tag if kind == "image" else ""),
-            descriptor=descriptor,
-            source=(("composed", "ferry"),),
-            lineage=lineage,
-        )
+
+def _image_part(kind: str, image: CarriedImage, descriptor: Descriptor, lineage: tuple[str, ...]) -> Item:
+    reference = image.names[0]
+    repository, at, digest = reference.partition("@")
+    tag = ""
+    if not at:
+        repository, _, tag = reference.rpartition(":")
+    return Item(
+        kind=kind,
+        name=reference,
+        version=tag or digest,
+        purl=_oci_purl(repository, descriptor, tag if kind == "image" else ""),
+        descriptor=descriptor,
+        source=image.source,
+        lineage=lineage,
+    )
 
 
 def bundle_parts(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> list[Part]:

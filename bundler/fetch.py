@@ -14,11 +14,13 @@ from bundler import uv
 from bundler.apt import Apt
 from bundler.errors import IntegrityError, RecipeError
 from bundler.model.descriptor import OCTETS, WHEEL
+from bundler.model.image import LockedBlob, LockedImage, parse_described
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
+from bundler.registry import Registry
 from bundler.store import Store, in_threads
-from bundler.transport import Transport
+from bundler.transport import Headers, Transport
 
 _THREADS = 8
 
@@ -30,6 +32,7 @@ class _Wanted:
     size: int
     media_type: str
     urls: tuple[str, ...]
+    headers: Headers | None = None
 
 
 def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, progress: Progress) -> None:
@@ -39,15 +42,18 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
 
     Raises:
         TransferError, IntegrityError, ResolveError: as the transport and the index say.
-        RecipeError: a file of the recipe is not what was locked.
+        RecipeError: a file of the recipe is not what was locked, or an image of the lock contradicts itself.
     """
     for file in lock.files:
         _take(file, directory, store)
+    transport = Transport()
+    images = [image for image in lock.images if image.platform == platform]
     with tempfile.TemporaryDirectory(prefix="ferry-fetch-") as work:
-        wanted = list(_wanted(lock, platform, Path(work), store))
+        wanted = [*_wanted(lock, platform, Path(work), store), *_wanted_images(images, transport, store)]
         progress.start("fetch", sum(item.size for item in wanted))
-        transport = Transport()
         in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
+    for image in images:
+        _check_image(image, store)
 
 
 def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress) -> Callable[[], None]:
@@ -59,6 +65,7 @@ def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress
             size=item.size,
             media_type=item.media_type,
             progress=progress.advance,
+            headers=item.headers,
         )
 
     return work
@@ -80,6 +87,40 @@ def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterato
         urls = _locate([package for package, _ in missing], lock.python_version, work)
         for _, file in missing:
             yield _wanted_file(file, urls)
+
+
+def _wanted_images(images: list[LockedImage], transport: Transport, store: Store) -> Iterator[_Wanted]:
+    """List manifests and blobs that are missing, each once with every repository that has it, the largest first."""
+    if not images:
+        return
+    parts: dict[str, tuple[LockedBlob, list[str]]] = {}
+    registry = Registry(transport)
+    for image in images:
+        for kind, blob in (("manifests", image.manifest), *(("blobs", blob) for blob in image.blobs)):
+            if not store.has(blob.sha256, blob.size):
+                _, urls = parts.setdefault(blob.sha256, (blob, []))
+                urls += registry.urls(image.reference, kind, f"sha256:{blob.sha256}")
+    for blob, urls in sorted(parts.values(), key=lambda part: -part[0].size):
+        yield _Wanted(
+            name=blob.sha256,
+            sha256=blob.sha256,
+            size=blob.size,
+            media_type=blob.media_type,
+            urls=tuple(dict.fromkeys(urls)),
+            headers=registry.headers,
+        )
+
+
+def _check_image(image: LockedImage, store: Store) -> None:
+    """Refuse a lock whose blobs are not those that the image manifest names."""
+    manifest, place = image.manifest, str(image.reference)
+    described = parse_described(store.read(manifest.sha256), manifest.media_type, place=place, error=IntegrityError)
+    if (described.media_type, described.blobs) != (manifest.media_type, image.blobs):
+        raise RecipeError(
+            f"the lock's blobs of {place} are not those of its image manifest",
+            place="images",
+            hint="lock the recipe again, and review the difference",
+        )
 
 
 def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:

@@ -12,6 +12,7 @@ import yaml
 
 from bundler.errors import RecipeError
 from bundler.model.document import Fields, describe
+from bundler.model.image import RegistryImage, locked_image, locked_image_document, registry_image
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.recipe import ComposedImage, FileSource, PythonSource, Recipe
@@ -105,6 +106,7 @@ def read_lock(where: Path) -> Lock:
         build=fields.each("build", _locked_package),
         toolchain=fields.each("toolchain", _locked_package),
         files=fields.each("files", _locked_path),
+        images=fields.each("images", locked_image, []),
         sha256=hashlib.sha256(raw).hexdigest(),
         sm3=sm3(raw).hex(),
     )
@@ -140,6 +142,8 @@ def format_lock(lock: Lock) -> str:
         "toolchain": [_package_document(package) for package in lock.toolchain],
         "files": [_path_document(file) for file in lock.files],
     }
+    if lock.images:
+        document["images"] = [locked_image_document(image) for image in lock.images]
     head = "# Written by `ferry lock`; review it, commit it, do not edit it.\n"
     return head + yaml.safe_dump(document, sort_keys=False, width=1000, allow_unicode=True)
 
@@ -232,7 +236,9 @@ def _file_source(fields: Fields) -> FileSource:
     return FileSource(path=_relative(fields, "path"), to=_relative(fields, "to"))
 
 
-def _image(fields: Fields) -> ComposedImage:
+def _image(fields: Fields) -> ComposedImage | RegistryImage:
+    if fields.has("reference"):
+        return registry_image(fields)
     return ComposedImage(
         reference=fields.text("compose", match=_REFERENCE, what="a reference HOST/NAME:TAG"),
         service=fields.text("service"),
@@ -310,14 +316,24 @@ def _check_references(recipe: Recipe) -> None:
         if service.port in ports:
             raise RecipeError(f'the port {service.port} is that of "{ports[service.port]}"', place=f"{place}.port")
         ports[service.port] = service.name
-    references = [image.reference for image in recipe.images]
+    _check_images(recipe, names)
+
+
+def _check_images(recipe: Recipe, services: list[str]) -> None:
+    seen: set[str] = set()
     for index, image in enumerate(recipe.images):
-        if references.index(image.reference) != index:
-            raise RecipeError(f'the reference "{image.reference}" stands twice', place=f"images[{index}].compose")
-        if image.service not in names:
-            raise RecipeError(
-                f'expected the name of a service, got "{image.service}"', place=f"images[{index}].service"
-            )
+        place = f"images[{index}]"
+        if isinstance(image, ComposedImage):
+            names = [(image.reference, "compose")]
+        else:
+            names = [(image.reference.name_of(image.reference.sha256), "reference")]
+            names += [(alias, f"aliases[{i}]") for i, alias in enumerate(image.aliases)]
+        for name, field in names:
+            if name in seen:
+                raise RecipeError(f'the reference "{name}" stands twice', place=f"{place}.{field}")
+            seen.add(name)
+        if isinstance(image, ComposedImage) and image.service not in services:
+            raise RecipeError(f'expected the name of a service, got "{image.service}"', place=f"{place}.service")
 
 
 def _locked_deb(fields: Fields) -> LockedDeb:

@@ -32,6 +32,7 @@ _TOKEN_MAX_BYTES = 1024 * 1024
 _URL = re.compile("(?P<base>https?://(?P<host>[^/]+)/v2/(?P<repository>.+))/(manifests|blobs)/[^/]+")
 _CHALLENGE = re.compile(r"(?:^|,)\s*(Bearer|Basic)\s+", re.IGNORECASE)
 _PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"|([a-z_]+)=([^\s",]+)', re.IGNORECASE)
+_MIRROR = re.compile(r"([0-9a-z.-]+|\[[0-9a-f:]+\])(:[0-9]+)?(/[0-9a-z._-]+)*")
 _log = logging.getLogger(__name__)
 
 
@@ -114,10 +115,9 @@ class Registry:
         base = match["base"]
         with self._lock:
             given = self._given.get(base, "")
-            if refusal is not None:
-                # Another thread may have logged in since this request went out.
-                if refusal.given.get("Authorization", "") == given:
-                    given = self._given[base] = self._log_in(match["host"], match["repository"], refusal)
+            # Another thread may have logged in since this request went out.
+            if refusal is not None and refusal.given.get("Authorization", "") == given:
+                given = self._given[base] = self._log_in(match["host"], match["repository"], refusal)
         accept = {"Accept": _ACCEPT} if "/manifests/" in url else {}
         return {**accept, **({"Authorization": given} if given else {})}
 
@@ -128,26 +128,27 @@ class Registry:
         if refusal.status == 403 or refusal.count > 2 or not scheme:
             raise _denied(name, credential, f"refuses access (answered {refusal.status})")
         if scheme == "bearer":
-            return "Bearer " + self._token(name, repository, parameters, credential)
+            plain = self._schemes[host] == "http"
+            asked = {"scope": f"repository:{repository}:pull", **parameters}
+            return "Bearer " + self._token(name, asked, credential, plain=plain)
         if credential is None or not credential.user or refusal.given.get("Authorization") == credential.basic:
             raise _denied(name, credential, "asks for a user and a password")
         return credential.basic
 
-    def _token(self, host: str, repository: str, asked: Mapping[str, str], credential: Credential | None) -> str:
-        """Get a token to pull from one repository; anonymously without a credential."""
+    def _token(self, host: str, asked: Mapping[str, str], credential: Credential | None, *, plain: bool) -> str:
+        """Get a token for what a challenge asks; anonymously without a credential."""
         realm = asked.get("realm", "")
-        if not (realm.startswith("https://") or (realm.startswith("http://") and self._may_be_plain(_netloc(realm)))):
+        if not realm.startswith(("https://", "http://") if plain else "https://"):
             raise TransferError(f'expected its token server at an https URL, got "{realm}"', place=host)
-        query = {"scope": asked.get("scope") or f"repository:{repository}:pull"}
-        query |= {"service": asked["service"]} if "service" in asked else {}
+        query = {name: asked[name] for name in ("service", "scope") if name in asked}
         if credential is not None and not credential.user:
             form = {**query, "grant_type": "refresh_token", "refresh_token": credential.secret, "client_id": "ferry"}
             reply = self._transport.read(realm, limit=_TOKEN_MAX_BYTES, form=form)
         else:
             url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
-            reply = self._transport.read(url, limit=_TOKEN_MAX_BYTES, headers=_basic(credential))
+            reply = self._transport.read(url, limit=_TOKEN_MAX_BYTES, headers=_basic(host, credential))
         if reply.status != 200:
-            raise _denied(host, credential, f"gives no token (its token server answered {reply.status})")
+            raise _no_token(host, credential, reply.status)
         try:
             document = json.loads(reply.body)
             token = document.get("token") or document["access_token"]
@@ -179,15 +180,17 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def _netloc(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def _basic(credential: Credential | None) -> Headers:
+def _basic(host: str, credential: Credential | None) -> Headers:
     def headers(url: str, refusal: Refusal | None) -> Mapping[str, str]:
+        if refusal is not None:
+            raise _no_token(host, credential, refusal.status)
         return {"Authorization": credential.basic} if credential else {}
 
     return headers
+
+
+def _no_token(host: str, credential: Credential | None, status: int) -> TransferError:
+    return _denied(host, credential, f"gives no token (its token server answered {status})")
 
 
 def _denied(host: str, credential: Credential | None, why: str) -> TransferError:
@@ -230,7 +233,7 @@ def read_mirrors(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     mirrors: dict[str, tuple[str, ...]] = {}
     for word in _words(environment, MIRRORS):
         host, equals, mirror = word.partition("=")
-        if not (host and equals) or not re.fullmatch("[0-9a-z.:_-]+(/[0-9a-z._/-]*[0-9a-z])?", mirror):
+        if not (host and equals) or not _MIRROR.fullmatch(mirror):
             raise HostError(f'expected HOST=MIRROR[/PREFIX], got "{word}"', place=MIRRORS)
         mirrors[host] = (*mirrors.get(host, ()), mirror)
     return mirrors

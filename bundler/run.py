@@ -66,6 +66,8 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise StepError(f'"{words[0]}" cannot be started: no directory {cwd}') from error
         raise StepError(f'expected the program "{words[0]}", it is not installed') from error
     except OSError as error:
         raise StepError(f'"{words[0]}" cannot be started: {error.strerror}') from error

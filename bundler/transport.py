@@ -17,6 +17,7 @@ from bundler.store import PIECE_BYTES, BlobWriter, Store
 
 _ATTEMPTS = 4
 _TIMEOUT = urllib3.Timeout(connect=15, read=60)
+_PROBE_TIMEOUT = urllib3.Timeout(connect=5, read=5)
 _LONGEST_WAIT_S = 60
 # We try again ourselves, so that what has come is kept; only redirects are followed here.
 _RETRIES = urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=5)
@@ -47,7 +48,7 @@ Headers = Callable[[str, Refusal | None], Mapping[str, str]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """A small answer, whole: its status, headers by lower-case name, and body."""
+    """A small answer: its status, headers by lower-case name, and body."""
 
     status: int
     headers: Mapping[str, str]
@@ -132,8 +133,8 @@ class Transport:
                 if response.status in _RETRIED:
                     _check(response, rest=False)
                 body = response.read(limit + 1, decode_content=False)
-                names = {name.lower(): value for name, value in response.headers.items()}
-                replies.append(Reply(status=response.status, headers=names, body=body))
+                named = {name.lower(): value for name, value in response.headers.items()}
+                replies.append(Reply(status=response.status, headers=named, body=body))
             finally:
                 response.close()
             return ""
@@ -151,7 +152,8 @@ class Transport:
     def speaks_tls(self, host: str) -> bool:
         """Say whether a server speaks TLS, also where its certificate is not one that we trust."""
         try:
-            self._pool(f"https://{host}").request("GET", f"https://{host}/v2/", retries=False, timeout=_TIMEOUT)
+            url = f"https://{host}/v2/"
+            self._pool(url).request("GET", url, retries=False, timeout=_PROBE_TIMEOUT, preload_content=False).close()
         except HTTPError as error:
             return "CERTIFICATE_VERIFY_FAILED" in str(error)
         return True
@@ -215,6 +217,7 @@ class Transport:
                 preload_content=False,
                 timeout=_TIMEOUT,
                 retries=_RETRIES,
+                redirect=form is None,
             )
             final = _final(url, response)
             if headers and url.startswith("https:") and not final.startswith("https:"):

@@ -33,6 +33,10 @@ def packages_directory(python: str) -> str:
     return f"usr/local/lib/python{python}/dist-packages"
 
 
+# Below this, processes take longer to start than the work does.
+_WORTH_PROCESSES_BYTES = 8 * 1024 * 1024
+
+
 class _Destination(SchemeDictionaryDestination):
     """A destination whose scripts find their Python by their own place."""
 
@@ -66,12 +70,13 @@ def install_wheels(
         IntegrityError: a file is no wheel, or two wheels bring the same file.
     """
     workers = min(os.cpu_count() or 1, len(wheels))
-    if workers <= 1:
+    if workers <= 1 or sum(path.stat().st_size for _, path in wheels) < _WORTH_PROCESSES_BYTES:
         for wheel in wheels:
             advance(_install(wheel, root, python))
         return
     largest_first = sorted(wheels, key=lambda wheel: -wheel[1].stat().st_size)
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+    # Spawned and not forked: a fork of a process with threads (a progress bar has one) may never come to life.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done in [pool.submit(_install, wheel, root, python) for wheel in largest_first]:
             advance(done.result())
 

@@ -2,4 +2,6 @@
 
 from bundler.cli import main
 
-main()
+# Guarded: processes that are spawned for work load this module again.
+if __name__ == "__main__":
+    main()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,14 +75,17 @@ def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: An
     signal.signal(signal.SIGHUP, signal.default_int_handler)
     began = time.monotonic()
 
+    bars = _Bars()
+
     def agree(plan: Plan, stopped_at: str | None) -> bool:
+        bars.close()
         if not as_json:
             _show_plan(plan, stopped_at)
         ask = plan.actions and not (dry_run or yes or as_json) and sys.stdin.isatty()
         return not ask or click.confirm(tr("Go on?", "继续？"), default=True)
 
     options = _options(dry_run=dry_run, **choices)
-    outcome = _install(bundle, options, agree)
+    outcome = _install(bundle, options, agree, bars)
     if outcome is None:
         raise click.Abort
     if as_json:
@@ -119,17 +122,40 @@ def _options(
     )
 
 
-def _install(bundle: Path, options: Options, agree: Callable[[Plan, str | None], bool]) -> Outcome | None:
-    with Shown() as progress:
+class _Bars:
+    """Progress bars that come with the first stage and go before anything is printed or asked."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._shown: Shown | None = None
+
+    def start(self, stage: str, total: int) -> None:
+        if self._shown is None:
+            self._shown = self._stack.enter_context(Shown())
+        self._shown.start(stage, total)
+
+    def advance(self, count: int) -> None:
+        if self._shown is not None:
+            self._shown.advance(count)
+
+    def close(self) -> None:
+        self._stack.close()
+        self._shown = None
+
+
+def _install(bundle: Path, options: Options, agree: Callable[[Plan, str | None], bool], bars: _Bars) -> Outcome | None:
+    try:
         return install_bundle(
             bundle,
             options,
             layout=_LAYOUT,
             systemd=HostSystemd(),
             now=datetime.now(UTC),
-            progress=progress,
+            progress=bars,
             agree=agree,
         )
+    finally:
+        bars.close()
 
 
 def _show_plan(plan: Plan, stopped_at: str | None) -> None:
@@ -254,8 +280,6 @@ def _show_status(found: Status) -> None:
 )
 def uninstall(yes: bool, keep_data: bool) -> None:
     """Remove units, programs, store, settings and data."""
-    if os.geteuid() != 0:
-        raise HostError("expected to run as root", hint="run it with sudo")
     question = tr("Remove Ferry, its services and their data?", "确定卸载 Ferry、其服务及数据？")
     if not yes and not (sys.stdin.isatty() and click.confirm(question)):
         raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))

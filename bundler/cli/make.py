@@ -77,6 +77,7 @@ def lock_command(recipe: Path, check: bool) -> None:
         return
     write_file(path, text)
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
+    counts += f", {len(lock.images)} images" if lock.images else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
 
 

@@ -45,7 +45,8 @@ class Shown:
         self._task: TaskID | None = None
 
     def start(self, stage: str, total: int) -> None:
-        """Begin a stage on a bar of its own."""
+        """Begin a stage on a bar of its own; before the first one nothing is drawn, so that a question can be asked."""
+        self._bars.start()
         if self._task is not None:
             done = next(task for task in self._bars.tasks if task.id == self._task)
             self._bars.update(self._task, total=done.completed or 1, completed=done.completed or 1)
@@ -57,7 +58,6 @@ class Shown:
             self._bars.advance(self._task, count)
 
     def __enter__(self) -> Shown:
-        self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

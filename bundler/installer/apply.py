@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from bundler.store import write_file
 _STEPS = {step.NAME: step for step in STEPS}
 # Which of the directories in GROUND were not here before Ferry: an uninstall removes them.
 ABSENT = "absent"
+# How bundler.store.write_file calls what it has not finished.
+_HALF = re.compile(r"\..+\.[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +61,13 @@ def apply(plan: Plan, job: Job) -> tuple[Done, ...]:
 def _begin(plan: Plan, job: Job) -> Journal:
     """Open the journal, note what this host is, and sweep up what a run that was cut off left half made."""
     job.layout.state.mkdir(parents=True, exist_ok=True)
-    if job.facts.is_fresh:
+    _sweep(job.layout)
+    if not (job.layout.state / ABSENT).exists():
         write_file(job.layout.state / ABSENT, "".join(f"{path}\n" for path in job.facts.absent).encode())
-    for path in [*job.layout.trees.glob(f"{NEW}*"), *(job.layout.store / "parts").glob("*")]:
-        _remove(path)
-    journal = Journal(job.layout.journal, job.now)
+    journal = Journal(job.layout.journal)
     journal.write(
         "plan",
+        at=f"{job.now:%Y-%m-%dT%H:%M:%SZ}",
         bundle=job.wanted.manifest_sha256,
         product=f"{job.wanted.manifest.name} {job.wanted.manifest.version}",
         release=job.wanted.number,
@@ -72,6 +75,15 @@ def _begin(plan: Plan, job: Job) -> Journal:
         steps=[action.step for action in plan.actions],
     )
     return journal
+
+
+def _sweep(layout: Layout) -> None:
+    """Remove what a run that was cut off left half made: trees, parts of blobs, files beside their final places."""
+    halves = [*layout.trees.glob(f"{NEW}*"), *(layout.store / "parts").glob("*")]
+    for directory in (*layout.own, layout.units, layout.launcher.parent):
+        halves += [path for path in directory.glob(".*") if _HALF.fullmatch(path.name)]
+    for path in halves:
+        _remove(path)
 
 
 def _run(action: Action, job: Job, journal: Journal) -> Done:
@@ -115,11 +127,20 @@ def _told(error: BaseException, begun: Sequence[Step], problems: Sequence[str]) 
 def _remove_traces(job: Job) -> None:
     """Remove the directories of a host that had none before, but for toolchains, which install.sh made."""
     layout = job.layout
+    absent = read_absent(layout)
     _remove(layout.state)
     for directory in (layout.trust, layout.settings, layout.trees, layout.programs):
         with suppress(OSError):
             directory.rmdir()
-    remove_ground(layout, job.facts.absent)
+    remove_ground(layout, absent)
+
+
+def read_absent(layout: Layout) -> tuple[str, ...]:
+    """Return the directories that Ferry found absent when it came."""
+    try:
+        return tuple((layout.state / ABSENT).read_text().splitlines())
+    except FileNotFoundError:
+        return ()
 
 
 def remove_ground(layout: Layout, absent: Sequence[str]) -> None:

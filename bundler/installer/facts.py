@@ -54,7 +54,6 @@ class Facts:
     os_version: str
     machine: str
     glibc: str
-    is_owner: bool
     has_systemd: bool
     store_space: Space
     programs_space: Space
@@ -94,7 +93,6 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         os_version=system.get("VERSION_ID", ""),
         machine=os.uname().machine,
         glibc=os.confstr("CS_GNU_LIBC_VERSION") or "",
-        is_owner=os.geteuid() == layout.root.stat().st_uid,
         has_systemd=has_systemd,
         store_space=_space(layout.state),
         programs_space=_space(layout.programs),
@@ -112,7 +110,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         launcher=_text(layout.launcher),
         data=_data(layout),
         absent=tuple(path for path in GROUND if not layout.at(path).is_dir()),
-        is_fresh=not layout.state.exists(),
+        is_fresh=not releases,
     )
 
 
@@ -205,22 +203,24 @@ def _texts(directory: Path, pattern: str) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
-    """Return the text of a small file, "" when it is not there."""
+    """Return the text of a small file, "" when it is not there or not for this user to read."""
     try:
         with path.open("rb") as stream:
             return stream.read(_TEXT_LIMIT).decode("utf-8", "surrogateescape")
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return ""
 
 
 def _credentials(directory: Path) -> dict[str, tuple[str, ...]]:
-    if not directory.is_dir():
+    """Return the names of the credential files of each service."""
+    try:
+        return {
+            place.name: tuple(sorted(path.name for path in place.iterdir() if path.is_file()))
+            for place in sorted(directory.iterdir())
+            if place.is_dir()
+        }
+    except (FileNotFoundError, PermissionError):
         return {}
-    return {
-        place.name: tuple(sorted(path.name for path in place.iterdir() if path.is_file()))
-        for place in sorted(directory.iterdir())
-        if place.is_dir()
-    }
 
 
 def _data(layout: Layout) -> frozenset[str]:

@@ -17,7 +17,7 @@ from bundler.installer.facts import Facts, gather, read_anchors
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan, make_plan
-from bundler.installer.preflight import check_host, check_plan
+from bundler.installer.preflight import check_host, check_owner, check_plan
 from bundler.installer.settings import parse_changes
 from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd
@@ -73,6 +73,7 @@ def install(
         TrustError, IntegrityError: the bundle is refused; nothing on this host changed.
         HostError, StepError: this host cannot take it; what was done is undone.
     """
+    check_owner(layout)
     os.umask(0o022)
     policy = _policy(options, layout)
     head = _read(bundle)

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,17 @@ ENDED = "ended"
 
 
 class Journal:
-    """The record of one run; closed by `end`."""
+    """The record of one run; closed by `end`.
 
-    def __init__(self, directory: Path, now: datetime) -> None:
+    Files are numbered, because the clock of an isolated host may stand anywhere.
+    """
+
+    def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        name = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.getpid()}.jsonl"
+        last = max((int(path.stem) for path in _files(directory)), default=0)
+        name = f"{last + 1:06}.jsonl"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._fd = os.open(directory / name, flags, 0o640)
+        self._fd = os.open(directory / name, flags, 0o644)
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one record and wait until the disk has it."""
@@ -39,14 +42,18 @@ class Journal:
 
 def unfinished_step(directory: Path) -> str | None:
     """Return the step at which the last run stopped without an end, "" before its first; None when it ended."""
-    files = sorted(directory.glob("*.jsonl")) if directory.is_dir() else []
+    files = _files(directory)
     if not files:
         return None
-    records = list(_records(files[-1]))
+    records = list(_records(max(files, key=lambda path: int(path.stem))))
     if records and records[-1].get("event") == ENDED:
         return None
     begun = [str(record.get("step", "")) for record in records if record.get("event") == "begin"]
     return begun[-1] if begun else ""
+
+
+def _files(directory: Path) -> list[Path]:
+    return [path for path in directory.glob("*.jsonl") if path.stem.isdecimal()]
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
@@ -74,10 +81,12 @@ def exclusive(directory: Path) -> Iterator[None]:
     try:
         if not _try_lock(fd, path):
             raise HostError("another run of ferry is at work on this host", hint="wait until it has ended")
-        yield
-        path.unlink(missing_ok=True)
-        with suppress(OSError):
-            directory.rmdir()
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                directory.rmdir()
     finally:
         os.close(fd)
 

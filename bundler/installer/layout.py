@@ -79,6 +79,12 @@ class Layout:
         """What is forgotten at a reboot: the lock, and what each service was started with."""
         return self.at("/run/ferry")
 
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """The directories in which Ferry writes single files."""
+        store = (self.store, self.store / "blobs/sha256", self.store / "known")
+        return (self.state, self.records, self.programs, self.settings, self.trust, self.run, *store)
+
     def data(self, name: str) -> tuple[Path, ...]:
         """Return where a service may have left data: links first, then what they lead to."""
         places = ("/var/lib", "/var/cache", "/var/lib/private", "/var/cache/private")

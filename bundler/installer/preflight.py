@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 from bundler.errors import HostError
 from bundler.installer.facts import Facts
-from bundler.installer.layout import MARK, unit_name
+from bundler.installer.layout import MARK, Layout, unit_name
 from bundler.installer.plan import Plan
 
-# What the journal, settings, units and the file systems' own bookkeeping may take.
-_RESERVE_BYTES = 16 * 1024 * 1024
+# What the services' bytecode, the journal, settings and the file systems' own bookkeeping may take.
+_RESERVE_BYTES = 64 * 1024 * 1024
+
+
+def check_owner(layout: Layout) -> None:
+    """Check that whoever runs this owns the host's root.
+
+    Raises:
+        HostError: it is someone else.
+    """
+    if os.geteuid() != layout.root.stat().st_uid:
+        raise HostError("expected to run as root", hint="run it with sudo")
 
 
 def check_host(facts: Facts, machine: str) -> None:
@@ -17,8 +29,6 @@ def check_host(facts: Facts, machine: str) -> None:
     Raises:
         HostError: the exact gap.
     """
-    if not facts.is_owner:
-        raise HostError("expected to run as root", hint="run it with sudo")
     if facts.machine != machine:
         raise HostError(
             f"expected a host of {machine}, this is {facts.machine}", hint=f"bring the bundle for {facts.machine}"

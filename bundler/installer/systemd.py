@@ -39,7 +39,7 @@ class Systemd(Protocol):
         """Do not start them at boot; also those that are not there."""
 
     def start(self, unit: str) -> None:
-        """Start one; return when its program runs."""
+        """Start one anew, also one that runs; return when its program runs."""
 
     def stop(self, units: Sequence[str]) -> None:
         """Stop them and forget that they failed; return when their processes are gone."""
@@ -73,9 +73,9 @@ class HostSystemd:
             run(["systemctl", "--quiet", "disable", *units], timeout_s=_TIMEOUT_S, accept=(0, 1))
 
     def start(self, unit: str) -> None:
-        """Run start, with what the unit wrote in the error."""
+        """Run restart, with what the unit wrote in the error."""
         try:
-            run(["systemctl", "start", unit], timeout_s=_TIMEOUT_S)
+            run(["systemctl", "restart", unit], timeout_s=_TIMEOUT_S)
         except StepError as error:
             raise StepError(f"{error.message}\n{self.log(unit, 20)}", place=unit) from error
 

@@ -6,10 +6,13 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from bundler.errors import HostError
-from bundler.installer.apply import ABSENT, remove_ground
+from bundler.errors import HostError, IntegrityError
+from bundler.installer.apply import read_absent, remove_ground
+from bundler.installer.facts import installed_manifest
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
+from bundler.installer.preflight import check_owner
+from bundler.installer.release import read_releases
 from bundler.installer.systemd import Systemd
 
 
@@ -22,19 +25,24 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
         StepError: systemd does not stop a unit.
         HostError: a file cannot be removed.
     """
+    check_owner(layout)
     with exclusive(layout.run):
         units = _units(layout)
-        absent = _absent(layout)
+        names = _services(layout, units)
+        absent = read_absent(layout)
         systemd.stop(units)
         systemd.disable(units)
         try:
-            _remove_files(layout, units, keep_data=keep_data)
+            for unit in units:
+                _remove(layout.units / unit)
+            systemd.reload()
+            _remove_data(layout, names, keep_data=keep_data)
+            remove_ground(layout, absent)
+            # What a repeated uninstall starts from goes last; all that this interpreter needs is loaded already.
+            for path in (layout.state, *_launcher(layout), layout.programs):
+                _remove(path)
         except OSError as error:
             raise HostError(f"it cannot be removed: {error.strerror}", place=str(error.filename)) from error
-        systemd.reload()
-        remove_ground(layout, absent)
-        # The interpreter that runs this goes last: whatever it still needs is loaded already.
-        _remove(layout.programs)
         return tuple(units)
 
 
@@ -43,27 +51,29 @@ def _units(layout: Layout) -> list[str]:
     return [path.name for path in paths if path.read_bytes().startswith(MARK.encode())]
 
 
-def _absent(layout: Layout) -> tuple[str, ...]:
-    try:
-        return tuple((layout.state / ABSENT).read_text().splitlines())
-    except FileNotFoundError:
-        return ()
+def _services(layout: Layout, units: list[str]) -> list[str]:
+    """Return every service that this host has had: those of earlier releases may have left data too."""
+    names = {service_name(unit) for unit in units}
+    # A damaged record must not keep Ferry here.
+    with suppress(IntegrityError):
+        for release in read_releases(layout.records):
+            manifest = installed_manifest(layout, (release,), release.number)
+            names |= {service.name for service in manifest.services} if manifest else set()
+    return sorted(names)
 
 
-def _remove_files(layout: Layout, units: list[str], *, keep_data: bool) -> None:
-    for unit in units:
-        name = service_name(unit)
+def _launcher(layout: Layout) -> tuple[Path, ...]:
+    """Return the command `ferry`, unless it is another program's."""
+    path = layout.launcher
+    return (path,) if path.is_file() and MARK.encode() in path.read_bytes() else ()
+
+
+def _remove_data(layout: Layout, names: list[str], *, keep_data: bool) -> None:
+    for name in names:
         state_link, cache_link, state, cache = layout.data(name)
         for path in (cache_link, cache, *(() if keep_data else (state_link, state))):
             _remove(path)
-        _remove(layout.units / unit)
-    if layout.launcher.exists() and MARK.encode() in layout.launcher.read_bytes():
-        _remove(layout.launcher)
-    if keep_data:
-        _remove(layout.trust)
-    else:
-        _remove(layout.settings)
-    _remove(layout.state)
+    _remove(layout.trust if keep_data else layout.settings)
     for path in layout.run.glob("*.started"):
         _remove(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundler.model.image import LockedImage
 from bundler.model.platform import Platform
 
 
@@ -82,3 +83,4 @@ class Lock:
     files: tuple[LockedPath, ...]
     sha256: str
     sm3: str
+    images: tuple[LockedImage, ...] = ()

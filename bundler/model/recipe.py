@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundler.model.image import RegistryImage
 from bundler.model.platform import Platform
 from bundler.model.service import Service
 
@@ -55,6 +56,6 @@ class Recipe:
     python: PythonSource
     wheels: tuple[str, ...]
     files: tuple[FileSource, ...]
-    images: tuple[ComposedImage, ...]
+    images: tuple[ComposedImage | RegistryImage, ...]
     services: tuple[Service, ...]
     sha256: str

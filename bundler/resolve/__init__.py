@@ -9,6 +9,7 @@ from pathlib import Path
 from bundler.model.lock import Lock
 from bundler.model.recipe import Recipe
 from bundler.resolve.file import resolve_files
+from bundler.resolve.image import resolve_images
 from bundler.resolve.python import resolve_python
 from bundler.resolve.wheel import resolve_wheels
 
@@ -41,6 +42,7 @@ def resolve(recipe: Recipe, directory: Path, *, now: datetime, before: Lock | No
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
         files=resolve_files(recipe.files, directory),
+        images=resolve_images(recipe.images, recipe.platforms),
         sha256="",
         sm3="",
     )

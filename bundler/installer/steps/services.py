@@ -31,29 +31,34 @@ def _reason(name: str, wanted: Wanted, facts: Facts) -> str | None:
         return f"is {unit.state.active}"
     if unit.not_ready is not None:
         return f"is not ready: {unit.not_ready}"
-    # After a reboot nothing is written of the start, which read the files as they are.
-    if unit.started_with != wanted.started_with[name] and (unit.started_with or not _is_as_wanted(name, wanted, facts)):
+    # After a reboot nothing is written of the start, which read the files as they are. Where files are not as
+    # wanted, someone may have started it with them by hand.
+    is_old = unit.started_with not in ("", wanted.started_with[name])
+    if is_old or not _is_as_wanted(name, wanted, facts):
         return "runs with what was before"
-    return None if unit.state.enabled else "does not start at boot"
+    return None
 
 
 def _is_as_wanted(name: str, wanted: Wanted, facts: Facts) -> bool:
-    same_files = facts.units[name].text == wanted.units[name] and facts.settings.get(name, "") == wanted.settings.get(
-        name, ""
-    )
-    return same_files and facts.current == wanted.number
+    has_settings = facts.settings.get(name, "") == wanted.settings.get(name, "")
+    return has_settings and facts.units[name].text == wanted.units[name] and facts.current == wanted.number
+
+
+def _to_enable(wanted: Wanted, facts: Facts) -> list[str]:
+    names = [service.name for service in wanted.services]
+    return [name for name in names if name not in facts.units or not facts.units[name].state.enabled]
 
 
 def due(wanted: Wanted, facts: Facts) -> Action | None:
-    """Due when one does not run, or not as it should."""
-    reasons = reasons_to_start(wanted, facts)
+    """Due when one does not run, or not as it should, or would not at the next boot."""
+    reasons = dict.fromkeys(_to_enable(wanted, facts), "does not start at boot") | reasons_to_start(wanted, facts)
     return Action(step=NAME, reason=list_reasons(reasons), detail=tuple(reasons)) if reasons else None
 
 
 def apply(job: Job) -> None:
     """Enable and start, in order, and note what each was started with."""
+    job.systemd.enable([unit_name(name) for name in _to_enable(job.wanted, job.facts)])
     names = list(reasons_to_start(job.wanted, job.facts))
-    job.systemd.enable([unit_name(name) for name in names])
     job.layout.run.mkdir(parents=True, exist_ok=True)
     for name in names:
         job.systemd.start(unit_name(name))
@@ -65,7 +70,7 @@ def undo(job: Job) -> None:
     names = list(reasons_to_start(job.wanted, job.facts))
     job.systemd.stop([unit_name(name) for name in reversed(names)])
     before = job.facts.units
-    job.systemd.disable([unit_name(name) for name in names if name not in before or not before[name].state.enabled])
+    job.systemd.disable([unit_name(name) for name in _to_enable(job.wanted, job.facts)])
     for name in names:
         note = job.layout.run / f"{name}.started"
         if name in before and before[name].started_with:

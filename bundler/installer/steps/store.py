@@ -48,7 +48,8 @@ def apply(job: Job) -> None:
         sink.adopt_all()
     finally:
         sink.close()
-    for data in (job.head.manifest, job.head.signature, job.head.envelope):
+    # The manifest comes last: once it is there, all of the bundle is.
+    for data in (job.head.signature, job.head.envelope, job.head.manifest):
         store.put(data, OCTETS)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mirror import Mirror
+from registry import FakeRegistry
 
 from bundler.store import Store
 
@@ -20,6 +21,16 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with Mirror() as server:
+        yield server
+
+
+@pytest.fixture
+def registry(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
+    """Serve images on loopback to a user who is logged in nowhere."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    for name in ("REGISTRY_AUTH_FILE", "FERRY_REGISTRY_MIRRORS", "FERRY_INSECURE_REGISTRIES"):
+        monkeypatch.delenv(name, raising=False)
+    with FakeRegistry() as server:
         yield server
 
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,7 @@ def test_a_reference_stands_once(tmp_path: Path) -> None:
     document = recipe_document()
     document["images"] *= 2
     says = 'images[1].compose: the reference "ferry.local:5000/a/b:1.0" stands twice'
-    assert str(refusal(write(tmp_path / "recipe.yaml", yaml.safe_load(str(document))))) == says
+    assert str(refusal(write(tmp_path / "recipe.yaml", json.dumps(document).encode()))) == says
 
 
 @pytest.mark.parametrize(
@@ -266,7 +267,7 @@ BOMB = b"a: &a [x, x]\n" + b"".join(b"%c: &%c [%s]\n" % (n, n, b"*%c, " % (n - 1
         (b"a: 1\n---\nb: 1\n", ":2", "expected YAML: but found another document"),
         (b"? [a, b]\n: 1\n", ":1", "expected YAML: expected the name of a field"),
         (b"? {a: b}\n: 1\n", ":1", "expected YAML: expected the name of a field"),
-        (b"name: \xff\xfe\n", "", "expected YAML: 'utf-8' codec can't decode byte #xff: invalid start byte"),
+        (b"name: \xff\xfe\n", "", "expected YAML: unacceptable character #x00ff: invalid start byte"),
         (b"name: \x00\n", "", "expected YAML: unacceptable character #x0000: special characters are not allowed"),
         (b"as_of: 2026-99-99\n", "", "expected YAML: month must be in 1..12"),
         (BOMB, ":1", NO_ANCHORS),

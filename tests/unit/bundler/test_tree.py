@@ -131,9 +131,7 @@ def test_a_hostile_tar_is_refused(defect: str, root: Path) -> None:
     assert (root.parent / "outside").read_text() == "as it was"
 
 
-def test_the_escape_of_the_standard_library_is_refused(
-    shared: Callable[[str], Path], root: Path
-) -> None:
+def test_the_escape_of_the_standard_library_is_refused(shared: Callable[[str], Path], root: Path) -> None:
     vector = shared("vectors/tar_escape_pathmax.tar")
     with tarfile.open(vector) as tar:
         written = [member.name for member in tar if member.isreg()]
@@ -179,7 +177,7 @@ def test_what_is_no_tar_is_refused(raw: bytes, says: str, root: Path) -> None:
 )
 def test_a_damaged_layer_is_refused(spoil: Callable[[bytes], bytes], root: Path) -> None:
     raw = gzip.compress(make_tar(("f", os.urandom(5000))), mtime=0)
-    with pytest.raises(IntegrityError, match="^expected a tar: "):
+    with pytest.raises(IntegrityError, match=r"^expected a tar: "):
         unpack_layer(io.BytesIO(spoil(raw)), root)
 
 

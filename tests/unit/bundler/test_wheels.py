@@ -31,7 +31,11 @@ def test_a_wheel_is_installed(tmp_path: Path) -> None:
     wheel = make_wheel(
         "one",
         "1.0",
-        {"one/__init__.py": b"def main(): return 3\n", "one-1.0.data/data/share/x": b"x", "one-1.0.data/headers/h.h": b""},
+        {
+            "one/__init__.py": b"def main(): return 3\n",
+            "one-1.0.data/data/share/x": b"x",
+            "one-1.0.data/headers/h.h": b"",
+        },
         scripts=["one = one:main"],
     )
     root, came = tmp_path / "root", []
@@ -96,7 +100,7 @@ def test_two_wheels_with_one_file_are_refused(tmp_path: Path) -> None:
 def test_a_wheel_that_writes_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
     placed = place(tmp_path, make_wheel("one", "1", {name: b"x"}))
     before = files(tmp_path)
-    with pytest.raises(IntegrityError, match="^one-1-py3-none-any.whl: the wheel cannot be installed: "):
+    with pytest.raises(IntegrityError, match=r"^one-1-py3-none-any.whl: the wheel cannot be installed: "):
         install_wheels(placed, tmp_path / "root", "3.11")
     assert {path for path in files(tmp_path) if not path.startswith("root/usr/")} == before
 
@@ -116,5 +120,5 @@ def test_what_is_no_wheel_is_refused(name: str, data: bytes, why: str, tmp_path:
 
 def test_a_wheel_under_another_name_is_refused(tmp_path: Path) -> None:
     _, data = make_wheel("one", "1", {})
-    with pytest.raises(IntegrityError, match="^two-1-py3-none-any.whl: the wheel cannot be installed: "):
+    with pytest.raises(IntegrityError, match=r"^two-1-py3-none-any.whl: the wheel cannot be installed: "):
         install_wheels(place(tmp_path, ("two-1-py3-none-any.whl", data)), tmp_path / "root", "3.11")

@@ -104,7 +104,7 @@ def test_json_of_a_small_bundle(tmp_path):
         for name, one in lines.items():
             assert {"value", "unit", "median", "peer", "ratio", "ratios"} <= set(one), name
             assert one["value"] is None or one["value"] > 0
-    assert list(results["build"]["pack"]["ratios"]) == ["cat", "tar", "cp"]
+    assert list(results["build"]["pack"]["ratios"]) == ["cat", "tar", "cp", "openssl dgst -sha256"]
     assert results["verify"]["ferry verify, gm"]["unit"] == "MB/s"
     assert results["verify"]["gm memory, size"]["unit"] == "MiB"
     skipped = results["build"]["ferry build no-recipe, warm"]

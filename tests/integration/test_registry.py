@@ -1,0 +1,215 @@
+"""Images from a real registry: filled by skopeo, locked, carried in a bundle, read out of it by skopeo."""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.network
+CHECKOUT = Path(__file__).resolve().parents[2]
+HERE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+# alice:open-sesame, as `htpasswd -nbB` writes it.
+HTPASSWD = "alice:$2y$05$OpMzKdGPsPiOy3/9aVoxh.oUE9lJlbenfHCi.NPDXryzbpxNA0zH.\n"
+LOGIN = base64.b64encode(b"alice:open-sesame").decode()
+
+
+def ferry(*words: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `ferry` as a user does who is logged in nowhere, if the environment does not say so."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bundler.cli", *map(str, words)],
+        cwd=CHECKOUT,
+        env={**os.environ, "LANG": "C.UTF-8", "DOCKER_CONFIG": "/nonexistent", **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def skopeo(*words: str | Path) -> str:
+    return subprocess.run(["skopeo", *words], capture_output=True, text=True, check=True, timeout=300).stdout
+
+
+@contextmanager
+def running_registry(directory: Path, users: str = "") -> Iterator[str]:
+    """Start a registry on loopback; yield its host."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
+        "http": {"addr": host},
+    }
+    if users:
+        (directory / "users").write_text(users)
+        settings["auth"] = {"htpasswd": {"realm": "test", "path": str(directory / "users")}}
+    (directory / "config.yml").write_text(yaml.safe_dump(settings))
+    with (directory / "log").open("wb") as log:
+        argv = ["docker-registry", "serve", directory / "config.yml"]
+        process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_for(host)
+            yield host
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_for(host: str) -> None:
+    for _ in range(100):
+        try:
+            with socket.create_connection(host.split(":"), 1):
+                return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail("the registry did not come up")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs() -> None:
+    for program in ("docker-registry", "skopeo"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs the program {program}")
+
+
+@pytest.fixture(scope="module")
+def keystore(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("keys") / "keystore"
+    ferry("keystore", "init", "--yes", FERRY_KEYSTORE=str(directory))
+    return {"FERRY_KEYSTORE": str(directory)}
+
+
+@pytest.fixture(scope="module")
+def hello(tmp_path_factory: pytest.TempPathFactory, keystore: dict[str, str]) -> str:
+    """The image of recipes/hello, for skopeo."""
+    bundle = tmp_path_factory.mktemp("hello") / "hello.tar"
+    ferry("build", "recipes/hello", "-o", bundle, **keystore)
+    return f"oci-archive:{bundle}:ferry.local/hello:1.0.0"
+
+
+def recipe_with(directory: Path, *images: dict[str, object]) -> Path:
+    """Copy recipes/hello for this host's platform, with other images."""
+    shutil.copytree(CHECKOUT / "recipes/hello", directory, ignore=shutil.ignore_patterns("__pycache__"))
+    recipe = yaml.safe_load((directory / "recipe.yaml").read_text())
+    recipe |= {"images": list(images), "platforms": [HERE]}
+    (directory / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return directory
+
+
+def put_index(host: str, name: str, tag: str, digest: str) -> None:
+    """Put an index of one platform above an image that is there."""
+    operating_system, _, architecture = HERE.partition("/")
+    asked = Request(f"http://{host}/v2/{name}/manifests/{digest}", headers={"Accept": MANIFEST})
+    with urlopen(asked) as answer:
+        child = {"mediaType": answer.headers["Content-Type"], "digest": digest, "size": len(answer.read())}
+    child["platform"] = {"os": operating_system, "architecture": architecture}
+    body = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": [child]}).encode()
+    url = f"http://{host}/v2/{name}/manifests/{tag}"
+    with urlopen(Request(url, body, {"Content-Type": INDEX}, method="PUT")) as answer:
+        assert answer.status == 201
+
+
+def test_images_cross_from_a_registry_with_their_digests(tmp_path: Path, hello: str, keystore: dict[str, str]) -> None:
+    (tmp_path / "registry").mkdir()
+    with running_registry(tmp_path / "registry") as host:
+        for name, form in (("oci", "oci"), ("docker", "v2s2")):
+            skopeo("copy", "--format", form, "--dest-tls-verify=false", hello, f"docker://{host}/base/{name}:1")
+        there = {
+            name: json.loads(skopeo("inspect", "--tls-verify=false", f"docker://{host}/base/{name}:1"))["Digest"]
+            for name in ("oci", "docker")
+        }
+        put_index(host, "base/oci", "multi", there["oci"])
+        alias = "registry.bank.local/base/hello:1"
+        recipe = recipe_with(
+            tmp_path / "recipe",
+            {"compose": "ferry.local/hello:1.0.0", "service": "hello"},
+            {"reference": f"{host}/base/oci:multi", "aliases": [alias]},
+            {"reference": f"{host}/base/docker:1"},
+            {"reference": f"{host}/base/oci@{there['oci']}"},
+        )
+        assert ferry("lock", recipe).stdout.endswith(" 1 files, 3 images\n")
+        locked = yaml.safe_load((recipe / "recipe.lock.yaml").read_text())["images"]
+        assert [f"sha256:{image['sha256']}" for image in locked] == [there["oci"], there["docker"], there["oci"]]
+        assert locked[1]["media_type"] == "application/vnd.docker.distribution.manifest.v2+json"
+        before = (recipe / "recipe.lock.yaml").read_bytes()
+        assert ferry("lock", recipe).stdout.endswith(" is up to date\n")
+        assert (recipe / "recipe.lock.yaml").read_bytes() == before
+        bundle = tmp_path / "bundle.tar"
+        environment = {**keystore, "FERRY_STORE": str(tmp_path / "store")}
+        ferry("build", recipe, "-o", bundle, **environment)
+    # The registry is gone: what was fetched is enough for the same bytes.
+    ferry("build", recipe, "-o", tmp_path / "again.tar", **environment)
+    assert (tmp_path / "again.tar").read_bytes() == bundle.read_bytes()
+    _check_bundle(bundle, host, alias, there)
+
+
+def _check_bundle(bundle: Path, host: str, alias: str, there: dict[str, str]) -> None:
+    with tarfile.open(bundle) as tar:
+        index, manifest, sbom = (
+            json.load(tar.extractfile(name))  # type: ignore[arg-type]
+            for name in ("index.json", "ferry.json", "sbom.cdx.json")
+        )
+    names = {f"{host}/base/oci:multi": "oci", alias: "oci", f"{host}/base/docker:1": "docker"}
+    listed = {one["annotations"]["org.opencontainers.image.ref.name"]: one["digest"] for one in index["manifests"]}
+    assert listed.keys() == {"ferry.local/hello:1.0.0", f"{host}/base/oci@{there['oci']}", *names}
+    for name, kind in names.items():
+        out = bundle.with_name(f"out-{kind}")
+        skopeo("copy", "--preserve-digests", f"oci-archive:{bundle}:{name}", f"dir:{out}")
+        assert listed[name] == there[kind] == skopeo("manifest-digest", out / "manifest.json").strip()
+    items = {item["name"]: item for item in manifest["items"] if item["kind"] == "image"}
+    assert items[f"{host}/base/docker:1"]["source"] == {"reference": f"{host}/base/docker:1"}
+    assert items[f"{host}/base/docker:1"]["purl"].startswith(f"pkg:oci/docker@{there['docker']}?")
+    images = [one for one in sbom["components"] if one["type"] == "container"]
+    assert {one["name"] for one in images} == set(items)
+    assert all(any("python3.11" in part["name"] for part in one["components"]) for one in images)
+
+
+def test_a_registry_with_passwords(tmp_path: Path, hello: str, keystore: dict[str, str]) -> None:
+    (tmp_path / "registry").mkdir()
+    with running_registry(tmp_path / "registry", HTPASSWD) as host:
+        to = f"docker://{host}/private/hello:1"
+        skopeo("copy", "--dest-tls-verify=false", "--dest-creds=alice:open-sesame", hello, to)
+        recipe = recipe_with(tmp_path / "recipe", {"reference": f"{host}/private/hello:1"})
+        (recipe / "recipe.lock.yaml").unlink()
+        done = ferry("lock", recipe, code=5)
+        assert done.stderr.splitlines() == [
+            f"error: images[0].reference: {host}/private/hello:1: no registry gives the image: {host}: the registry "
+            "asks for a user and a password, asked without a login",
+            f"hint: check the name; log in with: docker login {host} "
+            "(or podman login --authfile, named in REGISTRY_AUTH_FILE)",
+        ]
+        (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": LOGIN}}}))
+        environment = {"DOCKER_CONFIG": str(tmp_path), "FERRY_STORE": str(tmp_path / "store"), **keystore}
+        ferry("lock", recipe, **environment)
+        ferry("build", recipe, "-o", tmp_path / "bundle.tar", **environment)
+        digest = skopeo("inspect", "--raw", f"oci-archive:{tmp_path / 'bundle.tar'}:{host}/private/hello:1")
+        assert json.loads(digest)["schemaVersion"] == 2
+
+
+def test_a_tag_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "registry").mkdir()
+    with running_registry(tmp_path / "registry") as host:
+        recipe = recipe_with(tmp_path / "recipe", {"reference": f"{host}/base/none:1"})
+        done = ferry("lock", recipe, code=4)
+    assert done.stderr.splitlines()[-2:] == [
+        f"error: images[0].reference: {host}/base/none:1: no registry gives the image: "
+        f"http://{host}/v2/base/none/manifests/1: answered 404",
+        "hint: check the name, the tag and that the registry has it",
+    ]

@@ -1,0 +1,358 @@
+"""Images of registries from the recipe over the lock into the store."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mirror import Answer
+from registry import DOCKER, OCI, FakeRegistry, Image, digest, make_image, make_index
+
+from bundler.build import read_inputs
+from bundler.compose import image_index
+from bundler.contents import CarriedImage, Contents
+from bundler.errors import FerryError, IntegrityError, RecipeError, ResolveError, TransferError
+from bundler.fetch import fetch
+from bundler.load import format_lock, read_lock, read_recipe
+from bundler.model.image import LockedImage
+from bundler.model.lock import Lock
+from bundler.model.platform import Platform, parse_platform
+from bundler.model.progress import Silent
+from bundler.resolve.image import resolve_images
+from bundler.store import Store
+
+AMD, ARM = parse_platform("linux/amd64"), parse_platform("linux/arm64")
+AMD_IMAGE = make_image(b"base" * 1000, b"amd64" * 1000)
+ARM_IMAGE = make_image(b"base" * 1000, b"arm64" * 1000, architecture="arm64")
+RECIPE = """
+format: ferry/recipe/v1
+name: sample
+version: "1.0"
+sequence: 1
+as_of: "2026-06-05"
+platforms: [linux/amd64, linux/arm64]
+python: {version: "3.11", debian: bookworm, packages: [python3.11-minimal]}
+services:
+  - {name: one, run: [python], directory: srv, port: 80, ready: /}
+images:
+"""
+
+
+def written(directory: Path, *images: str) -> Path:
+    path = directory / "recipe.yaml"
+    path.write_text(RECIPE + "\n".join(f"  - {image}" for image in images) + "\n")
+    return path
+
+
+def resolved(directory: Path, *images: str, platforms: tuple[Platform, ...] = (AMD,)) -> tuple[LockedImage, ...]:
+    return resolve_images(read_recipe(written(directory, *images)).images, platforms)
+
+
+def lock_of(directory: Path, *images: LockedImage) -> Lock:
+    recipe = read_recipe(directory / "recipe.yaml")
+    lock = Lock(
+        name=recipe.name,
+        version=recipe.version,
+        recipe_sha256=recipe.sha256,
+        as_of=recipe.as_of,
+        created="2026-06-06T00:00:00Z",
+        python_version="3.11",
+        python_suite="bookworm",
+        platforms=recipe.platforms,
+        debs=(),
+        wheels=(),
+        build=(),
+        toolchain=(),
+        files=(),
+        sha256="",
+        sm3="",
+        images=images,
+    )
+    (directory / "recipe.lock.yaml").write_text(format_lock(lock))
+    return lock
+
+
+@pytest.mark.parametrize("docker", [False, True], ids=["oci", "docker"])
+def test_an_index_gives_each_platform_its_manifest(docker: bool, registry: FakeRegistry, tmp_path: Path) -> None:
+    images = [make_image(b"x", architecture=name, docker=docker) for name in ("amd64", "arm64")]
+    notes = make_image(b"attestation")
+    pairs = [("unknown/unknown", notes), ("linux/amd64", images[0]), ("linux/arm64/v8", images[1])]
+    registry.put("team/app", "1", make_index(*pairs, docker=docker))
+    found = resolved(tmp_path, f"reference: {registry.host}/team/app:1", platforms=(AMD, ARM))
+    assert [(one.platform, f"sha256:{one.manifest.sha256}") for one in found] == [
+        (AMD, images[0].digest),
+        (ARM, images[1].digest),
+    ]
+    types = [found[0].manifest.media_type, *(blob.media_type for blob in found[0].blobs)]
+    expected = {
+        False: [f"{OCI}.manifest.v1+json", f"{OCI}.config.v1+json", f"{OCI}.layer.v1.tar+gzip"],
+        True: [
+            f"{DOCKER}.distribution.manifest.v2+json",
+            f"{DOCKER}.container.image.v1+json",
+            f"{DOCKER}.image.rootfs.diff.tar.gzip",
+        ],
+    }
+    assert types == expected[docker]
+    assert not [path for path in registry.paths() if "/blobs/" in path], "a lock needs metadata only"
+
+
+def test_the_plainest_variant_is_taken(registry: FakeRegistry, tmp_path: Path) -> None:
+    fast = make_image(b"v3")
+    registry.put("team/app", "1", make_index(("linux/amd64/v3", fast), ("linux/amd64", AMD_IMAGE)))
+    found = resolved(tmp_path, f"reference: {registry.host}/team/app:1")
+    assert f"sha256:{found[0].manifest.sha256}" == AMD_IMAGE.digest
+
+
+def test_an_image_that_stands_alone_says_its_platform_itself(registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.put("team/app", "1", AMD_IMAGE)
+    reference = f"reference: {registry.host}/team/app:1"
+    assert f"sha256:{resolved(tmp_path, reference)[0].manifest.sha256}" == AMD_IMAGE.digest
+    with pytest.raises(ResolveError) as refused:
+        resolved(tmp_path, reference, platforms=(AMD, ARM))
+    assert str(refused.value) == (
+        f"images[0].reference: {registry.host}/team/app:1: expected an image for linux/arm64, "
+        "the registry has linux/amd64"
+    )
+
+
+def test_a_manifest_need_not_name_its_media_type(registry: FakeRegistry, tmp_path: Path) -> None:
+    bare = make_image(b"x", mediaType=None)
+    registry.put("team/app", "1", bare)
+    found = resolved(tmp_path, f"reference: {registry.host}/team/app@{bare.digest}")
+    assert found[0].manifest.media_type == f"{OCI}.manifest.v1+json"
+    assert found[0].names == (f"{registry.host}/team/app@{bare.digest}",)
+
+
+REFUSED: list[tuple[str, Image, type[FerryError], str]] = [
+    (
+        "other platforms",
+        make_index(("linux/s390x", AMD_IMAGE), ("linux/arm/v7", ARM_IMAGE), ("", AMD_IMAGE)),
+        ResolveError,
+        "expected an image for linux/amd64, the registry has linux/arm/v7, linux/s390x",
+    ),
+    ("an empty index", make_index(), ResolveError, "expected an image for linux/amd64, the registry has no platform"),
+    (
+        "an index in an index",
+        make_index(("linux/amd64", make_index(("linux/amd64", AMD_IMAGE)))),
+        ResolveError,
+        "expected the image manifest of linux/amd64, got another index",
+    ),
+    (
+        "both in one",
+        make_image(b"x", manifests=[]),
+        ResolveError,
+        "expected an image manifest or an index, got both in one",
+    ),
+    (
+        "schema 1",
+        make_image(b"x", config=None, layers=None, fsLayers=[]),
+        ResolveError,
+        "expected an image manifest or an index, got neither, perhaps a schema of before 2016",
+    ),
+    (
+        "an artifact",
+        make_image(
+            b"x", config={"mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": digest(b"x"), "size": 1}
+        ),
+        ResolveError,
+        '.config.mediaType: expected the configuration of an image, got "application/vnd.cncf.helm.config.v1+json"',
+    ),
+    (
+        "another digest algorithm",
+        make_image(b"x", layers=[{"mediaType": f"{OCI}.layer.v1.tar", "digest": "sha512:" + "a" * 128, "size": 1}]),
+        ResolveError,
+        '.layers[0].digest: expected a digest sha256:HEX, got "sha512:' + "a" * 73 + '"',
+    ),
+    (
+        "a type of another kind",
+        make_image(b"x", mediaType=f"{OCI}.index.v1+json"),
+        ResolveError,
+        f".mediaType: expected {OCI}.manifest.v1+json or {DOCKER}.distribution.manifest.v2+json, "
+        f'got "{OCI}.index.v1+json"',
+    ),
+    ("no JSON", Image(media_type="", manifest=b"<html>", blobs={}), ResolveError, "expected an image manifest in JSON"),
+]
+
+
+@pytest.mark.parametrize(("image", "error", "says"), [one[1:] for one in REFUSED], ids=[one[0] for one in REFUSED])
+def test_what_is_no_image_for_the_platform(
+    image: Image, error: type[FerryError], says: str, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    registry.put("team/app", "1", image)
+    with pytest.raises(error) as refused:
+        resolved(tmp_path, f"reference: {registry.host}/team/app:1")
+    gap = "" if says.startswith(".") else ": "
+    assert str(refused.value) == f"images[0].reference: {registry.host}/team/app:1{gap}{says}"
+
+
+def test_a_lock_is_read_as_it_was_written(registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.put("team/app", "1", make_index(("linux/amd64", AMD_IMAGE), ("linux/arm64", ARM_IMAGE)))
+    aliases = "aliases: [r.bank.local/base/app:1, docker.io/app:1]"
+    found = resolved(tmp_path, f"{{reference: '{registry.host}/team/app:1', {aliases}}}", platforms=(AMD, ARM))
+    lock_of(tmp_path, *found)
+    assert read_lock(tmp_path).images == found
+    assert found[0].names == (f"{registry.host}/team/app:1", "r.bank.local/base/app:1", "docker.io/library/app:1")
+    assert read_inputs(tmp_path)[1].images == found
+    lock_of(tmp_path, found[0])
+    with pytest.raises(RecipeError) as refused:
+        read_inputs(tmp_path)
+    assert str(refused.value) == "images: the lock's images are not those of the recipe"
+
+
+def test_a_lock_without_images_says_nothing_of_them(tmp_path: Path) -> None:
+    written(tmp_path, "{compose: 'ferry.local/x:1', service: one}")
+    assert "images" not in format_lock(lock_of(tmp_path))
+    assert read_lock(tmp_path).images == ()
+
+
+def _no_config(text: str) -> str:
+    return text.replace("config.v1+json", "layer.v1+json")
+
+
+SPOILED: list[tuple[Callable[[str], str], str]] = [
+    (lambda text: text.replace("manifest.v1", "index.v1"), 'media_type: expected an image manifest, got "{}"'),
+    (lambda text: text.replace("  size: ", "  size: 99999999", 1), "size: expected at most 4194304, got 99999999"),
+    (_no_config, "blobs: expected the image's configuration first"),
+    (lambda text: text.replace("  size: ", "  length: ", 1), "size: expected a whole number, the field is missing"),
+    (lambda text: text.replace("  blobs:", "  more: 1\n  blobs:"), "more: unknown field"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "says"), SPOILED)
+def test_a_lock_that_makes_no_sense(
+    spoil: Callable[[str], str], says: str, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    registry.put("team/app", "1", AMD_IMAGE)
+    lock_of(tmp_path, *resolved(tmp_path, f"reference: {registry.host}/team/app:1"))
+    path = tmp_path / "recipe.lock.yaml"
+    path.write_text(spoil(path.read_text()))
+    with pytest.raises(RecipeError) as refused:
+        read_lock(tmp_path)
+    message = str(refused.value)
+    assert message.startswith("images[0]." + says.replace('"{}"', f'"{OCI}.index.v1+json"'))
+
+
+@pytest.mark.parametrize(
+    ("images", "says"),
+    [
+        (
+            ["reference: redis"],
+            'images[0].reference: expected a reference HOST/NAME:TAG or HOST/NAME@sha256:HEX, got "redis"',
+        ),
+        (["{reference: 'r.local/a:1', service: one}"], "images[0].service: unknown field"),
+        (
+            [f"{{reference: 'r.local/a:1', aliases: ['r.local/b@sha256:{'a' * 64}']}}"],
+            "images[0].aliases[0]: expected a name with a tag, got one with a digest",
+        ),
+        (
+            ["reference: docker.io/redis:7", "reference: docker.io/library/redis:7"],
+            'images[1].reference: the reference "docker.io/library/redis:7" stands twice',
+        ),
+        (
+            ["{compose: 'r.local/a:1', service: one}", "{reference: 'r.local/b:1', aliases: ['r.local/a:1']}"],
+            'images[1].aliases[0]: the reference "r.local/a:1" stands twice',
+        ),
+    ],
+)
+def test_a_recipe_that_makes_no_sense(images: list[str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(written(tmp_path, *images))
+    assert str(refused.value) == says
+
+
+def fetched(directory: Path, store: Store, *images: LockedImage) -> None:
+    fetch(lock_of(directory, *images), AMD, store, directory=directory, progress=Silent())
+
+
+def test_manifest_and_blobs_come_into_the_store_once(registry: FakeRegistry, tmp_path: Path, store: Store) -> None:
+    registry.auth = "token"
+    registry.put("team/app", "1", AMD_IMAGE)
+    registry.put("team/more", "1", make_image(b"base" * 1000, b"more" * 1000))
+    names = [f"reference: {registry.host}/team/{name}:1" for name in ("app", "more")]
+    found = resolved(tmp_path, *names)
+    registry.asked.clear()
+    fetched(tmp_path, store, *found)
+    assert store.read(found[0].manifest.sha256) == AMD_IMAGE.manifest
+    for image in found:
+        for blob in image.blobs:
+            assert store.read(blob.sha256) == registry.blobs[f"sha256:{blob.sha256}"]
+    shared = [path for path in registry.paths() if path.endswith(digest(b"base" * 1000))]
+    assert len(shared) == 2, "refused once, and then given once"
+    registry.asked.clear()
+    fetched(tmp_path, store, *found)
+    assert registry.asked == []
+
+
+def test_a_blob_that_one_repository_lost_comes_from_another(
+    registry: FakeRegistry, tmp_path: Path, store: Store
+) -> None:
+    registry.put("team/app", "1", AMD_IMAGE)
+    registry.put("team/more", "1", make_image(b"base" * 1000))
+    found = resolved(tmp_path, *(f"reference: {registry.host}/team/{name}:1" for name in ("app", "more")))
+    registry.faults[f"/v2/team/app/blobs/{digest(b'base' * 1000)}"] = [Answer(status=404)]
+    fetched(tmp_path, store, *found)
+    assert store.has(digest(b"base" * 1000).removeprefix("sha256:"))
+
+
+def test_a_lock_whose_blobs_are_not_the_manifest_s(registry: FakeRegistry, tmp_path: Path, store: Store) -> None:
+    registry.put("team/app", "1", AMD_IMAGE)
+    (found,) = resolved(tmp_path, f"reference: {registry.host}/team/app:1")
+    with pytest.raises(RecipeError) as refused:
+        fetched(tmp_path, store, replace(found, blobs=found.blobs[:-1]))
+    assert str(refused.value) == (
+        f"images: the lock's blobs of {registry.host}/team/app:1 are not those of its image manifest"
+    )
+
+
+def test_a_size_of_the_lock_is_a_hard_cap(registry: FakeRegistry, tmp_path: Path, store: Store) -> None:
+    registry.put("team/app", "1", AMD_IMAGE)
+    (found,) = resolved(tmp_path, f"reference: {registry.host}/team/app:1")
+    config, *layers = found.blobs
+    with pytest.raises(IntegrityError, match=r"expected 7 bytes with sha256"):
+        fetched(tmp_path, store, replace(found, blobs=(replace(config, size=7), *layers)))
+
+
+def test_an_image_that_vanished_since_the_lock(registry: FakeRegistry, tmp_path: Path, store: Store) -> None:
+    registry.put("team/app", "1", AMD_IMAGE)
+    found = resolved(tmp_path, f"reference: {registry.host}/team/app:1")
+    registry.manifests.clear()
+    with pytest.raises(TransferError) as refused:
+        fetched(tmp_path, store, *found)
+    sha256 = found[0].manifest.sha256
+    url = f"{registry.url}/v2/team/app/manifests/sha256:{sha256}"
+    assert str(refused.value) == f"{sha256}: no source has the file: {url}: answered 404"
+
+
+def test_the_bundle_lists_an_image_under_each_of_its_names(
+    registry: FakeRegistry, tmp_path: Path, store: Store
+) -> None:
+    registry.put("team/app", "1", AMD_IMAGE)
+    aliases = "aliases: [r.bank.local/app:1]"
+    (found,) = resolved(tmp_path, f"{{reference: '{registry.host}/team/app:1', {aliases}}}")
+    fetched(tmp_path, store, found)
+    manifest = store.describe(found.manifest.sha256, found.manifest.media_type)
+    index = json.loads(image_index([(name, manifest) for name in found.names], AMD))
+    listed = [(one["digest"], one["annotations"]) for one in index["manifests"]]
+    assert listed == [
+        (AMD_IMAGE.digest, {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name})
+        for name in (f"{registry.host}/team/app:1", "r.bank.local/app:1")
+    ]
+
+
+def carried(store: Store, *names: str) -> CarriedImage:
+    blob = store.put(b"x", "layer")
+    return CarriedImage(names=names, manifest=blob, config=blob, layers=(blob,), source=(("reference", names[0]),))
+
+
+def test_the_purl_of_an_image(store: Store) -> None:
+    image = carried(store, "docker.io/library/redis:7.2", "r.bank.local/redis:7.2")
+    pinned = carried(store, f"r.local:5000/a@sha256:{'c' * 64}")
+    unused = Contents.__dataclass_fields__
+    contents = Contents(**{**dict.fromkeys(unused, ()), "images": (image, pinned)})  # type: ignore[arg-type]
+    one, layer, other = contents._images()
+    sha256 = image.manifest.sha256
+    assert (one.kind, one.version, layer.kind, other.version) == ("image", "7.2", "layer", f"sha256:{'c' * 64}")
+    assert one.purl == f"pkg:oci/redis@sha256:{sha256}?repository_url=docker.io/library/redis&tag=7.2"
+    assert layer.purl == f"pkg:oci/redis@sha256:{sha256}?repository_url=docker.io/library/redis"
+    assert other.purl == f"pkg:oci/a@sha256:{sha256}?repository_url=r.local:5000/a"

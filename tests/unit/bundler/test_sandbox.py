@@ -1,0 +1,318 @@
+"""Payload code runs without network: wheels from sdists, and services in a root of their own."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from artifacts import make_tar
+from values import service
+
+from bundler.errors import IntegrityError, ResolveError
+from bundler.model.service import Probe, Service
+from bundler.sandbox.boot import boot
+from bundler.sandbox.namespace import run_inside
+from bundler.sandbox.wheel import build_wheel
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+BASE = Path(sys.base_prefix)
+NOT_TAKEN = shutil.ignore_patterns(
+    *("site-packages", "dist-packages", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "config-*", "__pycache__")
+)
+EXTENSIONS = ("_socket", "_struct", "_posixsubprocess", "_json", "_random", "_bisect", "binascii", "fcntl", "math")
+MORE_EXTENSIONS = ("select", "array", "zlib", "_datetime", "_heapq", "_contextvars", "unicodedata", "_pickle")
+
+
+def unshared(*words: str) -> bool:
+    done = subprocess.run(["unshare", "--net", *words], capture_output=True, timeout=30, check=False)
+    return done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def namespaces() -> list[str]:
+    """Skip where no network namespace can be made."""
+    if shutil.which("unshare") is None:
+        pytest.skip("the program unshare is absent")
+    for words in ([], ["--user", "--map-root-user"]):
+        if unshared(*words, "true"):
+            return words
+    pytest.skip("this host lets us make no network namespace")
+
+
+@pytest.fixture(scope="module")
+def runtime(namespaces: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root that holds the Python that runs here, and nothing else."""
+    probe = tmp_path_factory.mktemp("probe")
+    words = [*namespaces, "--mount", "--pid", "--fork", "mount", "-t", "proc", "proc", str(probe)]
+    if not unshared(*words):
+        pytest.skip("this host lets us mount no /proc in a namespace")
+    root = tmp_path_factory.mktemp("runtime") / "root"
+    library, version = Path(sysconfig.get_path("stdlib")), f"python{PYTHON}"
+    program = (BASE / "bin" / version).resolve()
+    inside = root / BASE.relative_to("/")
+    shutil.copytree(library, inside / "lib" / version, ignore=NOT_TAKEN)
+    found = [program, *_extensions(library)]
+    for path in {library_ for one in found for library_ in _libraries(one)}:
+        place = root / path.relative_to("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    (inside / "bin").mkdir()
+    shutil.copy(program, inside / "bin" / version)
+    (root / "usr/bin").mkdir(parents=True, exist_ok=True)
+    for name in (version, "python3"):
+        if not (root / "usr/bin" / name).exists():
+            (root / "usr/bin" / name).symlink_to(BASE / "bin" / version)
+    (root / "tmp").mkdir()
+    return root
+
+
+def _extensions(library: Path) -> list[Path]:
+    names = (*EXTENSIONS, *MORE_EXTENSIONS)
+    return [path for path in (library / "lib-dynload").glob("*.so") if path.name.partition(".")[0] in names]
+
+
+def _libraries(program: Path) -> list[Path]:
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, timeout=30, check=True).stdout
+    return [Path(path) for path in re.findall(r"(/\S+) \(0x", listed)]
+
+
+APP = """
+import http.server, os, socket, sys, threading
+MODE = os.environ["MODE"]
+if MODE == "exit":
+    sys.exit("out of order")
+if MODE == "sleep":
+    threading.Event().wait()
+
+def outside():
+    try:
+        socket.create_connection(("192.0.2.1", 80), timeout=3)
+    except OSError as error:
+        return str(error)
+    return "reached"
+
+def inside():
+    seen = {"etc": os.path.exists("/etc/hostname"), "names": sorted(name for _, name in socket.if_nameindex())}
+    seen |= {"environment": sorted(os.environ), "state": os.listdir(os.environ["STATE_DIRECTORY"])}
+    seen["pid"] = os.getpid() < 50
+    return repr(seen)
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status = 503 if MODE == "ill" else 200
+        body = {"/out": outside, "/in": inside}.get(self.path, lambda: "ready")().encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        body = b'{"said": ' + self.rfile.read(int(self.headers["Content-Length"])) + b"}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        print("asked", self.path, flush=True)
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def root(runtime: Path, tmp_path: Path) -> Path:
+    made = shutil.copytree(runtime, tmp_path / "root", symlinks=True, copy_function=_hard_link)
+    (made / "srv/app").mkdir(parents=True)
+    (made / "srv/app/app.py").write_text(APP)
+    return Path(made)
+
+
+def _hard_link(source: str, target: str) -> None:
+    Path(target).hardlink_to(source)
+
+
+def app(mode: str = "well", port: int = 8080, **changes: Any) -> Service:
+    environment = (("MODE", mode), ("PORT", str(port)))
+    return service(**{"environment": environment, "port": port, "start_timeout_s": 20, **changes})
+
+
+def probe(path: str, expect: str, method: str = "GET", body: str = "") -> Probe:
+    return Probe(method=method, path=path, body=body, expect=expect)
+
+
+def refusal(root: Path, *services: Service) -> ResolveError:
+    with pytest.raises(ResolveError) as refused:
+        boot(root, services, PYTHON)
+    return refused.value
+
+
+DOWN = "services: app: the service did not come up without network: "
+HINT = "what was locked does not work together, or it needs the network: change the recipe, lock again"
+
+
+def test_services_come_up_and_answer(root: Path) -> None:
+    echo = probe("/echo", '"said":"hello"', "POST", '"hello"')
+    found = boot(root, [app(), app(name="second", port=8081, after=("app",), probe=echo)], PYTHON)
+    assert list(found) == ["app", "second"]
+    assert all(0 <= float(seconds) < 20 for seconds in found.values())
+
+
+def test_the_network_is_not_there(root: Path) -> None:
+    assert boot(root, [app(probe=probe("/out", "[Errno 101] Network is unreachable"))], PYTHON)
+
+
+def test_nothing_of_this_host_is_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    names = ["LANG", "LC_CTYPE", "MODE", "PATH", "PORT", "PYTHONPYCACHEPREFIX", "STATE_DIRECTORY", "TMPDIR"]
+    seen = {"etc": False, "names": ["lo"], "environment": names, "state": ["log"], "pid": True}
+    says = str(refusal(root, app(probe=probe("/in", "nothing that it says"))))
+    got = eval(says.partition("got 200 ")[2].splitlines()[0])
+    got["environment"] = [name for name in got["environment"] if name != "LC_CTYPE"]
+    assert got == seen | {"environment": [name for name in names if name != "LC_CTYPE"]}
+
+
+def test_a_service_that_ends_at_once(root: Path) -> None:
+    refused = refusal(root, app("exit"))
+    assert str(refused) == f"{DOWN}ended with status 1\nout of order\n"
+    assert refused.hint == HINT
+
+
+def test_a_service_that_never_listens(root: Path) -> None:
+    says = str(refusal(root, app("sleep", start_timeout_s=1)))
+    assert says == f"{DOWN}not ready after 1 s: 0 <urlopen error [Errno 111] Connection refused>\n"
+
+
+def test_a_service_that_is_never_ready(root: Path) -> None:
+    says = str(refusal(root, app("ill", start_timeout_s=1)))
+    assert says.startswith(f"{DOWN}not ready after 1 s: 503 ready\nasked /ready\n")
+
+
+def test_a_service_that_fails_its_probe(root: Path) -> None:
+    says = str(refusal(root, app(probe=probe("/work", "done"))))
+    assert says == f"{DOWN}the probe expected 'done', got 200 ready\nasked /ready\nasked /work\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"run": ("no-such-program",)}, "[Errno 2] No such file or directory: 'no-such-program'"),
+        ({"directory": "srv/other"}, "[Errno 2] No such file or directory: '/srv/other'"),
+    ],
+)
+def test_a_service_that_cannot_be_started(changes: dict[str, Any], why: str, root: Path) -> None:
+    assert str(refusal(root, app(**changes))) == f"{DOWN}cannot be started: {why}\n"
+
+
+def test_the_first_that_fails_is_named(root: Path) -> None:
+    says = str(refusal(root, app(), app("exit", name="second", port=8081)))
+    assert says.startswith("services: second: the service did not come up without network: ended with status 1\n")
+
+
+# A backend in the sdist itself (PEP 517, backend-path): nothing else has to be installed.
+PYPROJECT = b'[build-system]\nrequires = []\nbuild-backend = "own:backend"\nbackend-path = ["."]\n'
+BACKEND = """
+import os, socket, sys, zipfile
+class backend:
+    @staticmethod
+    def build_wheel(directory, *_):
+        print("noise on standard output")
+        {work}
+        with zipfile.ZipFile(os.path.join(directory, "{name}"), "w") as archive:
+            archive.writestr(zipfile.ZipInfo("one.py"), os.environ["SOURCE_DATE_EPOCH"] + os.environ["CC"])
+        return "{name}"
+"""
+
+
+def sdist(work: str = "", name: str = "one-1.0-py3-none-any.whl", top: str = "one-1.0") -> bytes:
+    backend = BACKEND.format(work=work, name=name).encode()
+    return make_tar((f"{top}/pyproject.toml", PYPROJECT), (f"{top}/own.py", backend))
+
+
+@pytest.fixture
+def build(namespaces: list[str], tmp_path: Path) -> Callable[..., Path]:
+    """Build a wheel of an sdist given as a tar."""
+
+    def make(tar: bytes, name: str = "one-1.0.tar.gz") -> Path:
+        import gzip
+
+        path, out = tmp_path / "blob", tmp_path / "out"
+        path.write_bytes(tar if name.endswith(".zip") else gzip.compress(tar))
+        out.mkdir(exist_ok=True)
+        return build_wheel(path, name, python=Path(sys.executable), packages=tmp_path, out=out)
+
+    return make
+
+
+def test_a_wheel_is_built_from_an_sdist(build: Callable[..., Path]) -> None:
+    wheel = build(sdist())
+    assert wheel.name == "one-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("one.py") == b"1577836800/bin/false"
+
+
+def test_a_wheel_is_built_from_a_zip(build: Callable[..., Path]) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(sdist())) as tar, zipfile.ZipFile(out, "w") as archive:
+        for member in tar:
+            content = tar.extractfile(member)
+            assert content is not None
+            archive.writestr(member.name, content.read())
+    assert build(out.getvalue(), "one-1.0.zip").name == "one-1.0-py3-none-any.whl"
+
+
+def test_a_build_has_no_network(build: Callable[..., Path]) -> None:
+    with pytest.raises(ResolveError) as refused:
+        build(sdist('socket.create_connection(("192.0.2.1", 80), timeout=3)'))
+    assert str(refused.value).startswith("one-1.0.tar.gz: no wheel can be built: `unshare --net ")
+    assert str(refused.value).endswith("OSError: [Errno 101] Network is unreachable")
+
+
+def test_a_wheel_for_one_platform_is_refused(build: Callable[..., Path]) -> None:
+    with pytest.raises(ResolveError) as refused:
+        build(sdist(name="one-1.0-cp311-cp311-linux_x86_64.whl"))
+    says = 'expected a wheel for any platform, got "one-1.0-cp311-cp311-linux_x86_64.whl"'
+    assert str(refused.value) == f"one-1.0.tar.gz: {says}"
+    assert refused.value.hint == "name a release that publishes wheels"
+
+
+def test_an_sdist_is_one_directory(build: Callable[..., Path]) -> None:
+    with pytest.raises(ResolveError) as refused:
+        build(make_tar(("a/x", b""), ("b/x", b"")))
+    assert str(refused.value) == "one-1.0.tar.gz: expected one directory in the sdist, got 2"
+
+
+@pytest.mark.parametrize("name", ["one-1.0.tar.gz", "one-1.0.zip"])
+def test_an_sdist_that_leads_out_is_refused(name: str, build: Callable[..., Path]) -> None:
+    raw = make_tar(("../outside", b"x"))
+    if name.endswith(".zip"):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr("../outside", "x")
+        raw = out.getvalue()
+    with pytest.raises(IntegrityError) as refused:
+        build(raw, name)
+    assert str(refused.value) == '"../outside": the member leads out of the tree'
+
+
+def test_an_sdist_that_is_no_zip_is_refused(build: Callable[..., Path]) -> None:
+    with pytest.raises(IntegrityError) as refused:
+        build(b"no zip", "one-1.0.zip")
+    assert str(refused.value) == "one-1.0.zip: expected a zip: File is not a zip file"
+
+
+def test_a_script_reads_and_answers_json(namespaces: list[str], tmp_path: Path) -> None:
+    packages = {"packages": str(tmp_path), "out": str(tmp_path)}
+    (tmp_path / "pyproject.toml").write_bytes(PYPROJECT)
+    (tmp_path / "own.py").write_text(BACKEND.format(work="", name="a.whl"))
+    answer = run_inside(Path(sys.executable), "inside_wheel.py", packages, cwd=tmp_path, timeout_s=30)
+    assert json.dumps(answer) == '{"wheel": "a.whl"}'
