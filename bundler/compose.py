@@ -19,10 +19,10 @@ from bundler.model.service import Service
 from bundler.sandbox.wheel import build_wheel
 from bundler.store import Store, derivation_key
 from bundler.tree import Layer, pack_layer, unpack_layer, write_tree_file
-from bundler.wheels import install_wheels, packages_directory
+from bundler.wheels import install_wheels
 
 # A change of how parts are made must not find what an older Ferry remembered.
-_GENERATION = "2"
+_GENERATION = "3"
 # The user that an image's service runs as.
 IMAGE_UID = 10001
 _PASSWD = f"root:x:0:0:root:/root:/sbin/nologin\nferry:x:{IMAGE_UID}:{IMAGE_UID}:ferry:/nonexistent:/sbin/nologin\n"
@@ -137,18 +137,9 @@ class Composer:
         if not root.exists():
             root.mkdir()
             make(root)
-        packages = self._work / "build-requirements"
-        if not packages.exists():
             wheels = [(tool, self._store.path(digest)) for tool, digest in tools]
-            install_wheels(wheels, packages, self.lock.python_version)
-        out = Path(tempfile.mkdtemp(dir=self._work))
-        return build_wheel(
-            self._store.path(sha256),
-            name,
-            python=root / f"usr/bin/python{self.lock.python_version}",
-            packages=packages / packages_directory(self.lock.python_version),
-            out=out,
-        )
+            install_wheels(wheels, root, self.lock.python_version)
+        return build_wheel(self._store.path(sha256), name, root=root, python=self.lock.python_version)
 
     def assemble(self, layers: Sequence[Layer]) -> Path:
         """Return a directory with all layers one above the other, as a host or container has them."""

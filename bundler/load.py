@@ -36,6 +36,8 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SETTING = "[A-Z][A-Z0-9_]*"
 _VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
 # One line, as it stands in a unit.
+# Places of the runtime and of the system, which a file of the payload must not replace.
+_TAKEN = frozenset({".ferry", "bin", "dev", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr"})
 _LINE = r"[^\x00-\x1f\x7f]*"
 _LINE_WORDS = "one line of text"
 # Debian Policy 5.6.1; what starts with a hyphen would be an option of apt.
@@ -233,7 +235,10 @@ def _relative(fields: Fields, key: str) -> str:
 
 
 def _file_source(fields: Fields) -> FileSource:
-    return FileSource(path=_relative(fields, "path"), to=_relative(fields, "to"))
+    to = _relative(fields, "to")
+    if to.split("/")[0] in _TAKEN:
+        raise fields.refuse("to", f'expected a place of the payload\'s own, such as "srv/NAME", got "{to}"')
+    return FileSource(path=_relative(fields, "path"), to=to)
 
 
 def _image(fields: Fields) -> ComposedImage | RegistryImage:

@@ -214,7 +214,7 @@ def _item(fields: Fields) -> Item:
 
 def _service(fields: Fields) -> Service:
     probe = fields.mapping("probe") if fields.has("probe") else None
-    return Service(
+    service = Service(
         name=fields.text("name", match="[a-z][a-z0-9-]{0,24}"),
         description=fields.text("description"),
         run=fields.texts("run"),
@@ -237,6 +237,10 @@ def _service(fields: Fields) -> Service:
             expect=probe.text("expect"),
         ),
     )
+    words = [service.description, service.directory, service.ready, *service.run, *service.settings, *service.after]
+    if any(_CONTROL.search(word) for word in (*words, *(text for pair in service.environment for text in pair))):
+        raise fields.refuse("name", "expected texts of one line, a control character stands in one")
+    return service
 
 
 def _entry_document(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Build a wheel from an unpacked sdist (PEP 517). Runs on its own: standard library only.
 
-Reads {"packages": directory of the build requirements, "out": directory}; answers {"wheel": file name}.
+Reads {"source": directory of the sdist, "out": directory}; answers {"wheel": file name}.
 """
 
 import importlib
@@ -13,8 +13,8 @@ import tomllib
 def main():
     """Call the backend that the sdist names, or setuptools as pip does for those that name none."""
     spec = json.load(sys.stdin)
-    sys.path.insert(0, spec["packages"])
-    os.umask(0o022)
+    os.chdir(spec["source"])
+    sys.path.insert(0, spec["source"])
     # No compiler: a wheel with machine code would fit only the host that it was built on.
     os.environ |= {"CC": "/bin/false", "CXX": "/bin/false", "SOURCE_DATE_EPOCH": "1577836800"}
     answer_to = os.dup(1)

@@ -1,11 +1,10 @@
-"""A network namespace with nothing in it but loopback, and a root where nothing of this host is seen."""
+"""Namespaces of their own for payload code: no network but loopback, a root where nothing of this host is seen."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +12,47 @@ from bundler.errors import HostError, StepError
 from bundler.run import run
 
 _HERE = Path(__file__).parent
-_INSIDE = ".ferry"
-# $1 is the new root; what follows runs in it, with /proc and /dev and nothing else of this host.
-_ENTER = """\
-mkdir -p "$1/proc" "$1/dev" && mount --rbind /dev "$1/dev" && mount -t proc proc "$1/proc" && exec chroot "$@"
+INSIDE = ".ferry"
+_UNSHARE = ["unshare", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+# $1 becomes the root, with a /proc of its own and five harmless devices. What follows runs in it; the host's root
+# stays mounted until inside.py, the first thing that runs, shuts it out.
+_ENTER = f"""\
+set -e
+mount --bind "$1" "$1"
+cd "$1"
+mkdir -p proc dev tmp {INSIDE}/old
+mount -t tmpfs -o mode=755,size=1m tmpfs dev
+for name in null zero full random urandom; do
+  : >"dev/$name"
+  mount --bind "/dev/$name" "dev/$name"
+done
+ln -s /proc/self/fd dev/fd
+mkdir dev/shm
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
+mount -t proc proc proc
+shift
+pivot_root . {INSIDE}/old
+cd /
+exec "$@"
 """
 
 
-def run_inside(python: Path, script: str, spec: dict[str, Any], *, cwd: Path, timeout_s: float) -> dict[str, Any]:
-    """Run a script of this package by `python` without network; it reads JSON and answers with JSON.
+def run_in_root(root: Path, python: str, script: str, spec: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+    """Run a script of this package with the tree at `root` as its root directory, without network.
+
+    `python` is a path in that tree. The script reads `spec` as JSON and answers with JSON. The tree is written to:
+    make it for this one run.
 
     Raises:
-        HostError: this host lets us make no network namespace.
+        HostError: this host lets us make no such namespaces.
         StepError: the script failed; its last lines are in the message.
     """
-    # -I would hide the working directory from Python, which the payload's code relies on.
-    return _run([*_isolated(), str(python), "-s", str(_HERE / script)], spec, cwd=cwd, timeout_s=timeout_s)
-
-
-def run_in_root(root: Path, python: str, script: str, spec: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
-    """Do the same in the tree at `root` as its own root directory; `python` is a path in that tree.
-
-    The tree is written to: make it for this one run.
-    """
-    inside = root / _INSIDE
+    inside = root / INSIDE
     inside.mkdir(exist_ok=True)
-    shutil.copy(_HERE / script, inside)
-    namespaces = [*_isolated(), "--mount", "--pid", "--fork", "--kill-child"]
-    argv = [*namespaces, "sh", "-c", _ENTER, "sh", str(root), python, "-s", f"/{_INSIDE}/{script}"]
-    return _run(argv, spec, cwd=root, timeout_s=timeout_s)
-
-
-def _isolated() -> list[str]:
-    argv = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--user", "--map-root-user"]
-    try:
-        run([*argv, "true"], timeout_s=10)
-    except StepError as error:
-        raise HostError(
-            f"expected to make a network namespace: {error.message}",
-            hint="allow unprivileged user namespaces on this host, or build as root",
-        ) from error
-    return argv
-
-
-def _run(argv: Sequence[str], spec: dict[str, Any], *, cwd: Path, timeout_s: float) -> dict[str, Any]:
-    done = run(argv, timeout_s=timeout_s, cwd=cwd, stdin=json.dumps(spec))
+    for name in ("inside.py", script):
+        shutil.copy(_HERE / name, inside)
+    argv = [*_namespaces(), "sh", "-c", _ENTER, "sh", str(root), python, "-s", f"/{INSIDE}/inside.py", script]
+    done = run(argv, timeout_s=timeout_s, cwd=root, stdin=json.dumps(spec))
     try:
         answer = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
@@ -65,3 +60,17 @@ def _run(argv: Sequence[str], spec: dict[str, Any], *, cwd: Path, timeout_s: flo
     if not isinstance(answer, dict):
         raise StepError(f"expected an answer in JSON, got: {(done.stderr or done.stdout)[-500:]}")
     return answer
+
+
+@cache
+def _namespaces() -> list[str]:
+    """Return how to enter namespaces here: as a user of our own, whom not even root's powers follow."""
+    mapped = [*_UNSHARE, "--user", "--map-root-user"]
+    try:
+        run([*mapped, "true"], timeout_s=10)
+    except StepError as error:
+        raise HostError(
+            f"expected to make a user namespace without network: {error.message}",
+            hint="allow user namespaces: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone",
+        ) from error
+    return mapped

@@ -8,28 +8,31 @@ from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 from bundler.errors import IntegrityError, ResolveError, StepError
-from bundler.sandbox.namespace import run_inside
+from bundler.sandbox.namespace import INSIDE, run_in_root
 from bundler.tree import unpack_tar, write_tree_file
 
 _TIMEOUT_S = 600
 
 
-def build_wheel(sdist: Path, name: str, *, python: Path, packages: Path, out: Path) -> Path:
-    """Build the wheel of the sdist called `name` into the directory `out`; return its path.
+def build_wheel(sdist: Path, name: str, *, root: Path, python: str) -> Path:
+    """Build the wheel of the sdist called `name` in the tree at `root`; return its path.
 
-    `packages` holds the installed build requirements. The same sdist and requirements give the same bytes.
+    The tree holds Python `python` (a minor version) and the installed build requirements; it is written to. The same
+    sdist and tree give the same bytes.
 
     Raises:
         ResolveError: it cannot be built without network and compiler.
     """
-    with tempfile.TemporaryDirectory(prefix="ferry-sdist-") as work:
-        source = _unpack(sdist, name, Path(work))
-        spec = {"packages": str(packages), "out": str(out)}
-        try:
-            answer = run_inside(python, "inside_wheel.py", spec, cwd=source, timeout_s=_TIMEOUT_S)
-        except StepError as error:
-            raise ResolveError(f"no wheel can be built: {error.message}", place=name) from error
-    wheel = out / str(answer["wheel"])
+    (root / INSIDE).mkdir(exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="sdist-", dir=root / INSIDE))
+    (work / "out").mkdir()
+    source = _unpack(sdist, name, work / "source")
+    spec = {"source": f"/{source.relative_to(root)}", "out": f"/{(work / 'out').relative_to(root)}"}
+    try:
+        answer = run_in_root(root, f"/usr/bin/python{python}", "inside_wheel.py", spec, timeout_s=_TIMEOUT_S)
+    except StepError as error:
+        raise ResolveError(f"no wheel can be built: {error.message}", place=name) from error
+    wheel = work / "out" / Path(str(answer["wheel"])).name
     if not wheel.name.endswith("-any.whl"):
         raise ResolveError(
             f'expected a wheel for any platform, got "{wheel.name}"',
@@ -40,6 +43,7 @@ def build_wheel(sdist: Path, name: str, *, python: Path, packages: Path, out: Pa
 
 
 def _unpack(sdist: Path, name: str, work: Path) -> Path:
+    work.mkdir()
     if name.endswith(".zip"):
         _unpack_zip(sdist, name, work)
     else:

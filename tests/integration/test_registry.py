@@ -171,7 +171,8 @@ def _check_bundle(bundle: Path, host: str, alias: str, there: dict[str, str]) ->
     assert listed.keys() == {"ferry.local/hello:1.0.0", f"{host}/base/oci@{there['oci']}", *names}
     for name, kind in names.items():
         out = bundle.with_name(f"out-{kind}")
-        skopeo("copy", "--preserve-digests", f"oci-archive:{bundle}:{name}", f"dir:{out}")
+        source = f"oci-archive:{bundle}:{name}" if kind == "oci" else _alone(bundle, index, name)
+        skopeo("copy", "--preserve-digests", source, f"dir:{out}")
         assert listed[name] == there[kind] == skopeo("manifest-digest", out / "manifest.json").strip()
     items = {item["name"]: item for item in manifest["items"] if item["kind"] == "image"}
     assert items[f"{host}/base/docker:1"]["source"] == {"reference": f"{host}/base/docker:1"}
@@ -179,6 +180,16 @@ def _check_bundle(bundle: Path, host: str, alias: str, there: dict[str, str]) ->
     images = [one for one in sbom["components"] if one["type"] == "container"]
     assert {one["name"] for one in images} == set(items)
     assert all(any("python3.11" in part["name"] for part in one["components"]) for one in images)
+
+
+def _alone(bundle: Path, index: dict[str, list[dict[str, dict[str, str]]]], name: str) -> str:
+    """Unpack a layout that lists one image: skopeo before 1.11 finds no image of Docker's type by its name."""
+    layout = bundle.with_name("layout")
+    layout.mkdir()
+    subprocess.run(["tar", "-xf", bundle, "-C", layout, "oci-layout", "blobs"], check=True)
+    one = [entry for entry in index["manifests"] if entry["annotations"]["org.opencontainers.image.ref.name"] == name]
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": one}))
+    return f"oci:{layout}"
 
 
 def test_a_registry_with_passwords(tmp_path: Path, hello: str, keystore: dict[str, str]) -> None:

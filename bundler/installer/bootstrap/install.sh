@@ -97,7 +97,7 @@ if [ ! -e "$tools/complete" ]; then
   done || exit $?
   rm -f "$new/part"
   : >"$new/complete"
-  [ -n "$dry" ] || sync
+  [ -n "$dry" ] || sync -f "$new"
   mv -T "$new" "$tools" 2>/dev/null || [ -e "$tools/complete" ] || fail 8 "$tools cannot be made"
   made=$tools
 fi

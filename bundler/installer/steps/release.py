@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,12 +12,14 @@ from bundler.installer.release import Release, format_release
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import HEAD_NAMES
+from bundler.run import run
 from bundler.store import Store, write_file
 from bundler.tree import unpack_layer, write_tree_file
 from bundler.wheels import install_wheels
 
 NAME = "release"
 NEW = ".new-"
+_SYNC_TIMEOUT_S = 1800
 
 
 def due(wanted: Wanted, facts: Facts) -> Action | None:
@@ -38,7 +39,7 @@ def apply(job: Job) -> None:
     new = Path(tempfile.mkdtemp(prefix=NEW, dir=job.layout.trees))
     new.chmod(0o755)
     _make_tree(job, new / "root")
-    os.sync()
+    run(["sync", "--file-system", new], timeout_s=_SYNC_TIMEOUT_S)
     new.rename(place)
     job.layout.records.mkdir(parents=True, exist_ok=True)
     write_file(job.layout.records / f"{job.wanted.number}.json", format_release(_record(job)))

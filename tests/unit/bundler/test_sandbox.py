@@ -1,5 +1,6 @@
 """Payload code runs without network: wheels from sdists, and services in a root of their own."""
 
+import gzip
 import io
 import json
 import re
@@ -20,7 +21,7 @@ from values import service
 from bundler.errors import IntegrityError, ResolveError
 from bundler.model.service import Probe, Service
 from bundler.sandbox.boot import boot
-from bundler.sandbox.namespace import run_inside
+from bundler.sandbox.namespace import run_in_root
 from bundler.sandbox.wheel import build_wheel
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -29,7 +30,17 @@ NOT_TAKEN = shutil.ignore_patterns(
     *("site-packages", "dist-packages", "test", "idlelib", "tkinter", "lib2to3", "ensurepip", "config-*", "__pycache__")
 )
 EXTENSIONS = ("_socket", "_struct", "_posixsubprocess", "_json", "_random", "_bisect", "binascii", "fcntl", "math")
-MORE_EXTENSIONS = ("select", "array", "zlib", "_datetime", "_heapq", "_contextvars", "unicodedata", "_pickle")
+MORE_EXTENSIONS = (
+    "select",
+    "array",
+    "zlib",
+    "_ctypes",
+    "_datetime",
+    "_heapq",
+    "_contextvars",
+    "unicodedata",
+    "_pickle",
+)
 
 
 def unshared(*words: str) -> bool:
@@ -42,10 +53,10 @@ def namespaces() -> list[str]:
     """Skip where no network namespace can be made."""
     if shutil.which("unshare") is None:
         pytest.skip("the program unshare is absent")
-    for words in ([], ["--user", "--map-root-user"]):
-        if unshared(*words, "true"):
-            return words
-    pytest.skip("this host lets us make no network namespace")
+    words = ["--user", "--map-root-user"]
+    if not unshared(*words, "true"):
+        pytest.skip("this host lets us make no user namespace without network")
+    return words
 
 
 @pytest.fixture(scope="module")
@@ -239,16 +250,13 @@ def sdist(work: str = "", name: str = "one-1.0-py3-none-any.whl", top: str = "on
 
 
 @pytest.fixture
-def build(namespaces: list[str], tmp_path: Path) -> Callable[..., Path]:
+def build(root: Path, tmp_path: Path) -> Callable[..., Path]:
     """Build a wheel of an sdist given as a tar."""
 
     def make(tar: bytes, name: str = "one-1.0.tar.gz") -> Path:
-        import gzip
-
-        path, out = tmp_path / "blob", tmp_path / "out"
+        path = tmp_path / "blob"
         path.write_bytes(tar if name.endswith(".zip") else gzip.compress(tar))
-        out.mkdir(exist_ok=True)
-        return build_wheel(path, name, python=Path(sys.executable), packages=tmp_path, out=out)
+        return build_wheel(path, name, root=root, python=PYTHON)
 
     return make
 
@@ -310,9 +318,25 @@ def test_an_sdist_that_is_no_zip_is_refused(build: Callable[..., Path]) -> None:
     assert str(refused.value) == "one-1.0.zip: expected a zip: File is not a zip file"
 
 
-def test_a_script_reads_and_answers_json(namespaces: list[str], tmp_path: Path) -> None:
-    packages = {"packages": str(tmp_path), "out": str(tmp_path)}
-    (tmp_path / "pyproject.toml").write_bytes(PYPROJECT)
-    (tmp_path / "own.py").write_text(BACKEND.format(work="", name="a.whl"))
-    answer = run_inside(Path(sys.executable), "inside_wheel.py", packages, cwd=tmp_path, timeout_s=30)
+def test_a_build_sees_nothing_of_this_host(build: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    with pytest.raises(ResolveError) as refused:
+        build(sdist(f"print(os.listdir('/'), os.listdir('/.ferry'), file=sys.stderr); open('{tmp_path}/secret')"))
+    assert f"No such file or directory: '{tmp_path}/secret'" in str(refused.value)
+    assert "'home'" not in str(refused.value)
+    assert "'old'" not in str(refused.value), "the host's root is unmounted"
+
+
+def test_a_build_cannot_make_devices(build: Callable[..., Path]) -> None:
+    with pytest.raises(ResolveError) as refused:
+        build(sdist("os.mknod('/dev/disk', 0o60600, os.makedev(8, 0))"))
+    assert "PermissionError: [Errno 1] Operation not permitted" in str(refused.value)
+
+
+def test_a_script_reads_and_answers_json(root: Path) -> None:
+    (root / "source").mkdir()
+    (root / "source/pyproject.toml").write_bytes(PYPROJECT)
+    (root / "source/own.py").write_text(BACKEND.format(work="", name="a.whl"))
+    spec = {"source": "/source", "out": "/source"}
+    answer = run_in_root(root, f"/usr/bin/python{PYTHON}", "inside_wheel.py", spec, timeout_s=30)
     assert json.dumps(answer) == '{"wheel": "a.whl"}'

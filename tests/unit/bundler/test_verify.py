@@ -14,6 +14,7 @@ from bundles import DEFECTS, SIGNER, STRANGER, Defect, packed, small_bundle, sma
 from bundler.archive import read_head, spans
 from bundler.errors import FerryError, IntegrityError, TrustError
 from bundler.model.manifest import Entry, format_manifest, parse_manifest
+from bundler.model.service import Service
 from bundler.verify import Policy, read_trust, verify
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -150,6 +151,14 @@ def test_a_signed_but_impossible_manifest_is_refused(change: dict[str, object], 
     with pytest.raises(IntegrityError) as caught:
         parse_manifest(format_manifest(replace(manifest, **changed)))
     assert says in str(caught.value)
+
+
+def test_a_signed_service_cannot_add_lines_to_its_unit() -> None:
+    service = Service(name="a", description="x", run=("python",), directory="srv", port=80, ready="/")
+    for change in ({"description": "x\nExecStartPre=/bin/evil"}, {"run": ("a\nb",)}, {"environment": (("A", "b\nc"),)}):
+        manifest, _ = small_manifest([], services=(replace(service, **change),))
+        with pytest.raises(IntegrityError, match="a control character stands in one"):
+            parse_manifest(format_manifest(manifest))
 
 
 def test_a_manifest_of_another_format_says_so() -> None:
