@@ -18,6 +18,8 @@ FORMAT = "ferry/bundle/v1"
 HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
 FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
 KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "sbom")
+# Texts of services become lines of unit files.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
