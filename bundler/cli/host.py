@@ -29,7 +29,16 @@ _DIGESTS = {"gm": "sm3", "standard": "sha256"}
 _LAYOUT = Layout()
 
 
-@click.group("host", help=tr("Install a bundle on this host and operate it.", "在本机安装并运维数据包。"))
+@click.group(
+    "host",
+    help=tr("Install a bundle on this host and operate it.", "在本机安装并运维数据包。"),
+    epilog=tr(
+        "Examples:  ferry host plan /mnt/stick/hello.tar  |  ferry host install /mnt/stick/hello.tar "
+        "--trust /mnt/stick/release.pem --set agentscope.MODEL_NAME=qwen3  |  ferry host status --json",
+        "示例：ferry host plan /mnt/stick/hello.tar  |  ferry host install /mnt/stick/hello.tar "
+        "--trust /mnt/stick/release.pem  |  ferry host status --json",
+    ),
+)
 def host_group() -> None:
     """Hold the commands of the isolated host."""
 
@@ -284,4 +293,5 @@ def uninstall(yes: bool, keep_data: bool) -> None:
     if not yes and not (sys.stdin.isatty() and click.confirm(question)):
         raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))
     units = uninstall_all(_LAYOUT, HostSystemd(), keep_data=keep_data)
-    click.echo(tr(f"Removed, with {len(units)} services.", f"已卸载，含 {len(units)} 个服务。"))
+    listed = ", ".join(units) or "-"
+    click.echo(tr(f"Removed, with its services: {listed}", f"已卸载，包括服务：{listed}"))
