@@ -290,8 +290,10 @@ def _show_status(found: Status) -> None:
 def uninstall(yes: bool, keep_data: bool) -> None:
     """Remove units, programs, store, settings and data."""
     question = tr("Remove Ferry, its services and their data?", "确定卸载 Ferry、其服务及数据？")
-    if not yes and not (sys.stdin.isatty() and click.confirm(question)):
-        raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))
+        click.confirm(question, abort=True)
     units = uninstall_all(_LAYOUT, HostSystemd(), keep_data=keep_data)
     listed = ", ".join(units) or "-"
     click.echo(tr(f"Removed, with its services: {listed}", f"已卸载，包括服务：{listed}"))
