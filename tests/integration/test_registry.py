@@ -199,7 +199,7 @@ def _check_bundle(bundle: Path, host: str, alias: str, there: dict[str, str]) ->
 
 
 def _alone(bundle: Path, index: dict[str, list[dict[str, dict[str, str]]]], name: str) -> str:
-    """Unpack a layout that lists one image: skopeo before 1.11 finds no image of Docker's type by its name."""
+    """Unpack a layout that lists one image: skopeo 1.9 finds no image of Docker's type by its name."""
     layout = bundle.with_name("layout")
     layout.mkdir()
     subprocess.run(["tar", "-xf", bundle, "-C", layout, "oci-layout", "blobs"], check=True)

@@ -43,12 +43,6 @@ class _Ready(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
-    """A service's port; a child of this process may listen on it too, as it inherits no thread that answers."""
-
-    allow_reuse_port = True
-
-
 class SimulatedSystemd:
     """A systemd whose services answer on their ports; those in `broken` fail when they are started."""
 
@@ -57,7 +51,7 @@ class SimulatedSystemd:
         self.enabled: set[str] = set()
         self.broken: set[str] = set()
         self.calls: list[str] = []
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, ThreadingHTTPServer] = {}
         self._failed: set[str] = set()
 
     def states(self, units: Sequence[str]) -> Mapping[str, UnitState]:
@@ -86,7 +80,7 @@ class SimulatedSystemd:
             self._failed.add(unit)
             return
         if unit not in self._servers:
-            server = Server(("127.0.0.1", int(port[1])), _Ready)
+            server = ThreadingHTTPServer(("127.0.0.1", int(port[1])), _Ready)
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             self._servers[unit] = server
 
@@ -113,7 +107,7 @@ class Host:
 
     def __init__(self, root: Path) -> None:
         for path in ("etc/systemd/system", "run/systemd/system", "usr/local/bin", "var/lib", "var/cache", "opt"):
-            (root / path).mkdir(parents=True)
+            (root / path).mkdir(parents=True, exist_ok=True)
         (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')
         self.root = root
         self.layout = Layout(root=root)

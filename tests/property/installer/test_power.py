@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import cut_off as cut_off_script
 import pytest
-from hosts import Host, Server, free_port, host_bundle, service
+from hosts import Host, free_port, host_bundle, service
+
+CHANGE = "agent.PROMPT=x"
 
 
-def cut_off(host: Host, before: bytes | None, bundle: bytes, syncs: int) -> bool:
-    """Install in a child that dies at the n-th wait for the disk of its last install; say whether it died."""
-    child = os.fork()
-    if child == 0:
-        try:
-            if before is not None:
-                host.install(before)
-            _die_after(syncs)
-            host.install(bundle, CHANGE)
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert status in (0, DIED)
-    return status == DIED
-
-
-def _die_after(syncs: int) -> None:
-    left = [syncs]
-    real = os.fsync
-
-    def fsync(fd: int) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            os._exit(DIED)
-        real(fd)
-
-    os.fsync = fsync
+def cut_off(host: Host, bundles: Sequence[Path], waits: int) -> bool:
+    """Install in a process that dies at its n-th wait for the disk; say whether it died."""
+    argv = [sys.executable, cut_off_script.__file__, host.root, str(waits), CHANGE, *bundles]
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(argv, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, cut_off_script.DIED), done.stderr
+    return done.returncode == cut_off_script.DIED
 
 
 @pytest.mark.parametrize("upgrade", [False, True], ids=["first install", "upgrade"])
@@ -50,11 +35,14 @@ def test_an_install_cut_off_anywhere_is_finished_by_the_next(tmp_path: Path, upg
     whole.install(bundle, CHANGE)
     expected = whole.listing()
     whole.close()
+    files = [tmp_path / "first.tar", tmp_path / "second.tar"] if upgrade else [tmp_path / "first.tar"]
+    for file, data in zip(files, (first, bundle), strict=False):
+        file.write_bytes(data)
     syncs, died = 0, True
     while died:
         host = Host(tmp_path / f"cut-{syncs}")
-        died = cut_off(host, first if upgrade else None, bundle, syncs)
-        # The services were the child's and are gone with it, as after a power cut; so is all that /run held.
+        died = cut_off(host, files, syncs)
+        # The services were that process's and are gone with it, as after a power cut; so is all that /run held.
         for note in host.layout.run.glob("*"):
             note.unlink()
         host.systemd.enabled = {path.name for path in host.layout.units.glob("ferry-*")}
@@ -62,5 +50,5 @@ def test_an_install_cut_off_anywhere_is_finished_by_the_next(tmp_path: Path, upg
         assert host.listing() == expected, f"cut off at wait {syncs}"
         assert host.install(bundle).plan.actions == ()
         host.close()
-        syncs += 2
+        syncs += 4
     assert syncs > 40
