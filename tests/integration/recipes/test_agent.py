@@ -1,17 +1,40 @@
-"""The agent service beside the stand-in model, when an interpreter that has AgentScope is given."""
+"""The agent service beside the stand-in model, on the Python and the wheels that the recipe locks."""
 
 import json
 import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-PYTHON = os.environ.get("FERRY_AGENTSCOPE_PYTHON", "")
+from bundler.cli.make import store_directory
+from bundler.compose import Composer, builder_platform
+from bundler.fetch import fetch
+from bundler.load import read_lock
+from bundler.model.progress import Silent
+from bundler.store import Store
+
+RECIPES = Path(__file__).parents[3] / "recipes"
+
 SCRIPT = "agentscope/service/agent.py"
 
-pytestmark = pytest.mark.skipif(not PYTHON, reason="FERRY_AGENTSCOPE_PYTHON names no interpreter with agentscope")
+pytestmark = pytest.mark.network
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """Return a Python with AgentScope: the one of FERRY_AGENTSCOPE_PYTHON, or one made from the lock."""
+    if given := os.environ.get("FERRY_AGENTSCOPE_PYTHON"):
+        return given
+    directory = RECIPES / "agentscope"
+    lock, platform, store = read_lock(directory), builder_platform(), Store(store_directory())
+    fetch(lock, platform, store, directory=directory, progress=Silent())
+    composer = Composer(lock, platform, store, tmp_path_factory.mktemp("compose"))
+    wheels = [(name, descriptor) for _, name, descriptor in composer.build_wheels()]
+    root = composer.assemble([composer.runtime(), composer.wheels(wheels)])
+    return str(root / f"usr/bin/python{lock.python_version}")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +48,7 @@ def model(start):
 
 
 @pytest.fixture(scope="module")
-def agent(start, model, state):
+def agent(start, model, state, python):
     env = {
         "MODEL_NAME": "standin",
         "MODEL_BASE_URL": f"http://127.0.0.1:{model.port}/v1",
@@ -33,7 +56,7 @@ def agent(start, model, state):
         "MAX_BODY_BYTES": "20000",
         "MAX_CONCURRENT": "8",
     }
-    return start(SCRIPT, until="/ready", timeout_s=120, env=env, python=PYTHON)
+    return start(SCRIPT, until="/ready", timeout_s=120, env=env, python=python)
 
 
 def ask(text="hello", **more):
@@ -156,7 +179,7 @@ def test_counts_requests_outcomes_and_tokens(agent):
 
 
 @pytest.fixture(scope="module")
-def slow(start, tmp_path_factory):
+def slow(start, tmp_path_factory, python):
     """An agent for two conversations at once, over a slow model."""
     model = start("agentscope/service/standin_model.py", env={"TOKEN_DELAY_MS": "100"})
     env = {
@@ -167,7 +190,7 @@ def slow(start, tmp_path_factory):
         "MAX_CONCURRENT": "2",
         "CORS_ORIGINS": "https://portal.example",
     }
-    return start(SCRIPT, until="/ready", timeout_s=120, env=env, python=PYTHON), model
+    return start(SCRIPT, until="/ready", timeout_s=120, env=env, python=python), model
 
 
 def begin(agent, **more):
@@ -216,11 +239,11 @@ def test_limits_what_runs_at_once_frees_what_is_left_and_tells_a_dead_model(slow
     assert "outcome=failed" in stderr
 
 
-def test_ends_within_its_grace_in_the_middle_of_an_answer(start, tmp_path):
+def test_ends_within_its_grace_in_the_middle_of_an_answer(start, tmp_path, python):
     model = start("agentscope/service/standin_model.py", env={"TOKEN_DELAY_MS": "1000"})
     base_url = f"http://127.0.0.1:{model.port}/v1"
     env = {"MODEL_NAME": "standin", "MODEL_BASE_URL": base_url, "AS_STATE_DIR": str(tmp_path)}
-    agent = start(SCRIPT, until="/ready", timeout_s=120, env=env, python=PYTHON)
+    agent = start(SCRIPT, until="/ready", timeout_s=120, env=env, python=python)
     with begin(agent):
         status, stderr = agent.stop()
     assert (status, "outcome=cancelled" in stderr) == (0, True)
