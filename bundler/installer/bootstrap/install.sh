@@ -90,12 +90,13 @@ if [ ! -e "$tools/complete" ]; then
   tar --no-same-owner -xzf "$new/part" -C "$new" || fail 8 "the Python runtime cannot be unpacked to $new"
   packages=$new/usr/local/lib/python$python/dist-packages
   mkdir -p "$packages"
-  printf '%s\n' "$wheels" | while read -r digest wheel; do
-    take "$digest" "$new/part"
-    "$new/usr/bin/python$python" -I -m zipfile -e "$new/part" "$packages" ||
-      fail 8 "$wheel cannot be unpacked to $packages"
-  done || exit $?
-  rm -f "$new/part"
+  mkdir "$new/wheels"
+  printf '%s\n' "$wheels" | while read -r digest wheel; do take "$digest" "$new/wheels/$wheel"; done || exit $?
+  "$new/usr/bin/python$python" -I -c 'import sys, zipfile
+for path in sys.argv[2:]:
+    zipfile.ZipFile(path).extractall(sys.argv[1])' "$packages" "$new"/wheels/*.whl ||
+    fail 8 "the wheels of the toolchain cannot be unpacked to $packages"
+  rm -rf "$new/part" "$new/wheels"
   : >"$new/complete"
   [ -n "$dry" ] || sync -f "$new"
   mv -T "$new" "$tools" 2>/dev/null || [ -e "$tools/complete" ] || fail 8 "$tools cannot be made"
