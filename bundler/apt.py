@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -54,9 +55,10 @@ class Apt:
         return [match.groupdict() for match in map(_URI.match, listed.splitlines()) if match]
 
     def bases(self) -> list[str]:
-        """Return the base URIs of the configured archives, each ending with a slash."""
+        """Return the base URIs of the configured archives, each ending with a slash; then FERRY_DEBIAN_ARCHIVES."""
         listed = self._get("update", "--print-uris")
-        return sorted({match["base"] for match in map(_RELEASE.match, listed.splitlines()) if match})
+        found = sorted({match["base"] for match in map(_RELEASE.match, listed.splitlines()) if match})
+        return [*found, *(base.rstrip("/") + "/" for base in os.environ.get("FERRY_DEBIAN_ARCHIVES", "").split())]
 
 
 def pool_path(uri: str) -> str:

@@ -12,7 +12,7 @@ from packaging.pylock import PackageSdist, PackageWheel
 
 from bundler import uv
 from bundler.apt import Apt
-from bundler.errors import IntegrityError, RecipeError
+from bundler.errors import IntegrityError, RecipeError, TransferError
 from bundler.model.descriptor import OCTETS, WHEEL
 from bundler.model.image import LockedBlob, LockedImage, parse_described
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
@@ -33,6 +33,13 @@ class _Wanted:
     media_type: str
     urls: tuple[str, ...]
     headers: Headers | None = None
+    hint: str | None = None
+
+
+_OLD_DEB = (
+    "archives drop old versions: lock the recipe again, or name one that keeps them in FERRY_DEBIAN_ARCHIVES, "
+    "as base URIs with a space between"
+)
 
 
 def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, progress: Progress) -> None:
@@ -58,15 +65,18 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
 
 def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress) -> Callable[[], None]:
     def work() -> None:
-        transport.download(
-            list(item.urls),
-            store,
-            sha256=item.sha256,
-            size=item.size,
-            media_type=item.media_type,
-            progress=progress.advance,
-            headers=item.headers,
-        )
+        try:
+            transport.download(
+                list(item.urls),
+                store,
+                sha256=item.sha256,
+                size=item.size,
+                media_type=item.media_type,
+                progress=progress.advance,
+                headers=item.headers,
+            )
+        except TransferError as error:
+            raise TransferError(error.message, place=item.name, hint=item.hint or error.hint) from error
 
     return work
 
@@ -125,7 +135,7 @@ def _check_image(image: LockedImage, store: Store) -> None:
 
 def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:
     urls = tuple(base + quote(deb.path) for base in _likely_first(bases, deb.path))
-    return _Wanted(name=deb.name, sha256=deb.sha256, size=deb.size, media_type=OCTETS, urls=urls)
+    return _Wanted(name=deb.path, sha256=deb.sha256, size=deb.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
 
 
 def _likely_first(bases: list[str], path: str) -> list[str]:

@@ -24,10 +24,14 @@ _HEX = re.compile("[0-9a-f]{64}")
 
 
 class Hasher:
-    """SHA-256, SM3 and the SM3 of each chunk of a stream, in one pass. `size` counts its bytes."""
+    """SHA-256, SM3 and the SM3 of each chunk of a stream, in one pass. `size` counts its bytes.
 
-    def __init__(self) -> None:
+    With an expected size that needs no chunks they are left out, which saves a third of the work.
+    """
+
+    def __init__(self, expected_size: int | None = None) -> None:
         self.size = 0
+        self._chunked = expected_size is None or chunk_count(expected_size) > 0
         self._sha256 = hashlib.sha256()
         self._sm3 = sm3.new()
         self._chunk = sm3.new()
@@ -41,24 +45,30 @@ class Hasher:
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the stream."""
         self._sha256.update(data)
-        self._sm3.update(data)
+        if not self._chunked:
+            self._sm3.update(data)
+            self.size += len(data)
+            return
         view = memoryview(data)
         while view:
-            room = CHUNK_BYTES - self.size % CHUNK_BYTES
-            piece = view[:room]
-            self._chunk.update(piece)
+            piece = view[: CHUNK_BYTES - self.size % CHUNK_BYTES]
+            self._sm3.update(piece)
+            # The first chunk is the stream so far: it needs no hashing of its own.
+            if self.size >= CHUNK_BYTES:
+                self._chunk.update(piece)
             self.size += len(piece)
-            view = view[room:]
+            view = view[len(piece) :]
             if self.size % CHUNK_BYTES == 0:
                 self._cut()
 
     def _cut(self) -> None:
-        self._chunks.append(self._chunk.hexdigest())
+        first = self.size <= CHUNK_BYTES
+        self._chunks.append(self._sm3.copy().hexdigest() if first else self._chunk.hexdigest())
         self._chunk = sm3.new()
 
     def finish(self, media_type: str) -> Descriptor:
         """Return the descriptor of what was taken; the hasher is used up."""
-        if self.size % CHUNK_BYTES:
+        if self._chunked and self.size % CHUNK_BYTES:
             self._cut()
         return Descriptor(
             media_type=media_type,
@@ -79,10 +89,11 @@ def describe_bytes(data: bytes, media_type: str) -> Descriptor:
 class BlobWriter:
     """A blob being written: a temporary file beside its final place, renamed when its digest is right."""
 
-    def __init__(self, store: Store, part: Path, *, resume: bool = False) -> None:
+    def __init__(self, store: Store, part: Path, *, resume: bool = False, expected_size: int | None = None) -> None:
         self._store = store
         self._part = part
-        self._hasher = Hasher()
+        self._expected_size = expected_size
+        self._hasher = Hasher(expected_size)
         # Another process may be writing this very file: nothing is cut off before it is known to be ours.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | (0 if resume else os.O_EXCL)
         self._stream: BinaryIO = os.fdopen(os.open(part, flags, 0o644), "r+b")
@@ -117,7 +128,7 @@ class BlobWriter:
         """Forget what is written."""
         self._stream.seek(0)
         self._stream.truncate()
-        self._hasher = Hasher()
+        self._hasher = Hasher(self._expected_size)
 
     def commit(self, media_type: str, *, sha256: str | None = None, size: int | None = None) -> Descriptor:
         """Check, sync and rename; return the descriptor.
@@ -182,9 +193,10 @@ class Store:
         """Start a blob whose digest is not yet known."""
         return BlobWriter(self, self.root / "parts" / f"{os.getpid()}-{secrets.token_hex(8)}")
 
-    def resume(self, sha256: str) -> BlobWriter:
-        """Start or go on with a blob that is known by its digest; one process at a time goes on."""
-        writer = BlobWriter(self, self.root / "parts" / f"{sha256}.part", resume=True)
+    def resume(self, sha256: str, size: int | None = None) -> BlobWriter:
+        """Start or go on with a blob that is known by its digest (and size); one process at a time goes on."""
+        part = self.root / "parts" / f"{sha256}.part"
+        writer = BlobWriter(self, part, resume=True, expected_size=size)
         if writer.alone:
             return writer
         writer.keep()

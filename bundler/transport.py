@@ -29,6 +29,9 @@ _FORM = {**_PLAIN, "Content-Type": "application/x-www-form-urlencoded"}
 # A server that refuses every authorization is given up in the end, whatever the caller says.
 _MOST_REFUSALS = 4
 
+_AGAIN = "check the network and the mirror, then run the command again; what has come is kept"
+_OTHER_BYTES = "the mirror serves other bytes than were locked: stop"
+
 Progress = Callable[[int], None]
 
 
@@ -86,9 +89,9 @@ class Transport:
             IntegrityError: all bytes came and they are not those of `sha256`.
         """
         reasons: list[str] = []
-        hint = "check the network and the mirror, then run the command again; what has come is kept"
+        hint = _AGAIN
         for url in urls:
-            writer = store.resume(sha256)
+            writer = store.resume(sha256, size)
             resumed = writer.size > 0
             try:
                 self._attempts(url, writer, size, progress, headers)
@@ -98,24 +101,15 @@ class Transport:
                     self._attempts(url, writer, size, progress, headers)
                 writer.commit(media_type, sha256=sha256, size=size)
                 return
-            except _RefusedError as refused:
+            except (_RefusedError, TransferError) as refused:
                 reasons.append(f"{_shown(url)}: {refused}")
-            except TransferError as error:
-                reasons.append(f"{_shown(url)}: {error}")
-                hint = error.hint or hint
+                hint = getattr(refused, "hint", None) or hint
             except IntegrityError as error:
-                raise IntegrityError(
-                    error.message,
-                    place=_shown(url),
-                    hint="the mirror serves other bytes than were locked: stop",
-                ) from error
+                raise IntegrityError(error.message, place=_shown(url), hint=_OTHER_BYTES) from error
             finally:
                 writer.keep()
-        raise TransferError(
-            "no source has the file: " + "; ".join(reasons or ["none is configured"]),
-            place=sha256,
-            hint=hint,
-        )
+        what = "; ".join(reasons or ["none is configured"])
+        raise TransferError(f"no source has the file: {what}", place=sha256, hint=hint)
 
     def read(
         self, url: str, *, limit: int, headers: Headers | None = None, form: Mapping[str, str] | None = None

@@ -277,8 +277,9 @@ def test_manifest_and_blobs_come_into_the_store_once(registry: FakeRegistry, tmp
     for image in found:
         for blob in image.blobs:
             assert store.read(blob.sha256) == registry.blobs[f"sha256:{blob.sha256}"]
-    shared = [path for path in registry.paths() if path.endswith(digest(b"base" * 1000))]
-    assert len(shared) == 2, "refused once, and then given once"
+    # A request that goes out before the first login is refused; how many do is a matter of threads.
+    shared = [one for one in registry.asked if one.path.endswith(digest(b"base" * 1000)) and one.authorization]
+    assert len(shared) == 1
     registry.asked.clear()
     fetched(tmp_path, store, *found)
     assert registry.asked == []
