@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from command import ferry
 from machine import Machine
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-def ferry(*words: str | Path, keystore: Path) -> None:
-    """Run `ferry` as a user does."""
-    environment = {**os.environ, "FERRY_KEYSTORE": str(keystore)}
-    argv = [sys.executable, "-m", "bundler.cli", *map(str, words)]
-    done = subprocess.run(argv, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +17,8 @@ def stick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("stick")
     keystore = tmp_path_factory.mktemp("keys") / "keystore"
     for name in ("hello", "agentscope"):
-        ferry("build", f"recipes/{name}", "--yes", "-o", directory / f"{name}.tar", keystore=keystore)
-    ferry("keystore", "public", "-o", directory / "release.pem", keystore=keystore)
+        ferry("build", f"recipes/{name}", "--yes", "-o", directory / f"{name}.tar", FERRY_KEYSTORE=str(keystore))
+    ferry("keystore", "public", "-o", directory / "release.pem", FERRY_KEYSTORE=str(keystore))
     return directory
 
 

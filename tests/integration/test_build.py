@@ -4,32 +4,15 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
 
 import pytest
+from command import CHECKOUT, ferry
 
 pytestmark = pytest.mark.network
-CHECKOUT = Path(__file__).resolve().parents[2]
 ID = "1234567812345678"
-
-
-def ferry(*words: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `ferry` as a user does."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bundler.cli", *map(str, words)],
-        cwd=CHECKOUT,
-        env={**os.environ, "LANG": "C.UTF-8", **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert "bundler/cli" not in done.stderr, "a traceback of ours"
-    return done
 
 
 def copied(name: str, to: Path) -> Path:
@@ -196,3 +179,18 @@ def test_another_architecture_is_built_without_booting_it(tmp_path: Path, keysto
     done = ferry("build", "recipes/hello", "--platform", other, "-o", tmp_path / "x.tar", "--json", **keystore)
     result = json.loads(done.stdout)
     assert (result["platform"], result["booted"]) == (other, {})
+
+
+def test_a_package_that_the_archive_dropped_is_told_with_what_to_do(tmp_path: Path, keystore: dict[str, str]) -> None:
+    recipe = copied("hello", tmp_path / "hello")
+    lock = recipe / "recipe.lock.yaml"
+    lines = lock.read_text().splitlines()
+    index = next(number for number, line in enumerate(lines) if "/dash_" in line and "amd64" in line)
+    lines[index] = lines[index].replace("/dash_", "/dash_0.0.1-")
+    lines[index + 2] = f"    sha256: {'a' * 64}"
+    lock.write_text("\n".join(lines) + "\n")
+    platform = ["--platform", "linux/amd64"]
+    done = ferry("build", recipe, *platform, "-o", tmp_path / "x.tar", code=5, **keystore)
+    assert done.stderr.startswith("error: pool/main/d/dash/dash_0.0.1-")
+    assert "answered 404" in done.stderr
+    assert done.stderr.endswith("in FERRY_DEBIAN_ARCHIVES, as base URIs with a space between\n")

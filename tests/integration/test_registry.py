@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -18,31 +17,16 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 from artifacts import make_tar
+from command import CHECKOUT, ferry
 from registry import make_image
 
 pytestmark = pytest.mark.network
-CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 # alice:open-sesame, as `htpasswd -nbB` writes it.
 HTPASSWD = "alice:$2y$05$OpMzKdGPsPiOy3/9aVoxh.oUE9lJlbenfHCi.NPDXryzbpxNA0zH.\n"
 LOGIN = base64.b64encode(b"alice:open-sesame").decode()
-
-
-def ferry(*words: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `ferry` as a user does who is logged in nowhere, if the environment does not say so."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bundler.cli", *map(str, words)],
-        cwd=CHECKOUT,
-        env={**os.environ, "LANG": "C.UTF-8", "DOCKER_CONFIG": "/nonexistent", **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def skopeo(*words: str | Path) -> str:
