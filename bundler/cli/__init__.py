@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import sys
@@ -11,7 +12,7 @@ from importlib.metadata import version
 import click
 
 from bundler.cli.messages import tr
-from bundler.errors import FerryError
+from bundler.errors import FerryError, HostError
 from keystore.errors import KeystoreError
 
 # Each command is loaded when it is called: the isolated host lacks what the connected one resolves with.
@@ -91,6 +92,16 @@ def main() -> None:
         sys.exit(141)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
+    except OSError as error:
+        sys.exit(report(_of_this_host(error)))
+
+
+def _of_this_host(error: OSError) -> HostError:
+    """Return what the operating system refused, such as a full disk or a directory that may not be written."""
+    hint = (
+        tr("free some space and run the command again", "请释放空间后重新运行") if error.errno == errno.ENOSPC else None
+    )
+    return HostError((error.strerror or str(error)).lower(), place=str(error.filename or "") or None, hint=hint)
 
 
 def report(error: FerryError | KeystoreError) -> int:

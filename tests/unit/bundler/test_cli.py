@@ -86,6 +86,22 @@ def test_inspect_of_something_else_is_refused(tmp_path: Path) -> None:
     assert ferry("inspect", tmp_path).stderr == f"error: {tmp_path}: the bundle cannot be read: Is a directory\n"
 
 
+def test_what_the_system_refuses_is_an_error_of_the_host(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    keys = str(tmp_path / "keystore")
+    done = ferry(
+        "build",
+        "recipes/hello",
+        "--yes",
+        "-o",
+        tmp_path / "x.tar",
+        FERRY_STORE=str(tmp_path / "taken/store"),
+        FERRY_KEYSTORE=keys,
+    )
+    assert done.returncode == 8
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path}/taken/store/blobs/sha256: not a directory"
+
+
 def test_wrong_usage_is_2(good: Path) -> None:
     assert ferry("verify", good).returncode == 2
     assert ferry("nothing").returncode == 2
