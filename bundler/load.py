@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,10 +14,11 @@ import yaml
 from bundler.errors import RecipeError
 from bundler.model.document import Fields, describe
 from bundler.model.image import RegistryImage, locked_image, locked_image_document, registry_image
-from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
+from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath, LockedTarget
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.recipe import ComposedImage, FileSource, PythonSource, Recipe
 from bundler.model.service import Probe, Service
+from bundler.model.target import Target, parse_target, target_document
 from keystore.sm3 import sm3
 
 RECIPE_FORMAT = "ferry/recipe/v1"
@@ -109,6 +111,7 @@ def read_lock(where: Path) -> Lock:
         toolchain=fields.each("toolchain", _locked_package),
         files=fields.each("files", _locked_path),
         images=fields.each("images", locked_image, []),
+        targets=fields.each("targets", _locked_target, []),
         sha256=hashlib.sha256(raw).hexdigest(),
         sm3=sm3(raw).hex(),
     )
@@ -146,8 +149,26 @@ def format_lock(lock: Lock) -> str:
     }
     if lock.images:
         document["images"] = [locked_image_document(image) for image in lock.images]
+    if lock.targets:
+        document["targets"] = [asdict(target) for target in lock.targets]
     head = "# Written by `ferry lock`; review it, commit it, do not edit it.\n"
     return head + yaml.safe_dump(document, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def read_target(path: Path) -> Target:
+    """Read the description of an isolated host; it is called as its file is.
+
+    Raises:
+        RecipeError: not there, or not a target.
+    """
+    raw = _read(path, "target", hint="make it on that host with what `ferry target probe` prints")
+    fields = Fields(_parse_yaml(raw, path), place="", error=RecipeError)
+    return parse_target(fields, name=path.stem, sha256=hashlib.sha256(raw).hexdigest())
+
+
+def format_target(target: Target) -> str:
+    """Write a target as YAML, without its name."""
+    return yaml.safe_dump(target_document(target), sort_keys=False, width=1000)
 
 
 def _read(path: Path, what: str, hint: str | None = None) -> bytes:
@@ -369,6 +390,16 @@ def _locked_package(fields: Fields) -> LockedPackage:
         name=fields.text("name", match=_DISTRIBUTION, what="the name of a distribution"),
         version=fields.text("version", match=_PYPI_VERSION, what="the version of a distribution"),
         files=fields.each("files", _locked_file),
+    )
+
+
+def _locked_target(fields: Fields) -> LockedTarget:
+    return LockedTarget(
+        name=fields.text("name", match=_LINE, what=_LINE_WORDS),
+        os=fields.text("os", match=_LINE, what=_LINE_WORDS),
+        version=fields.text("version", match=_LINE, what=_LINE_WORDS),
+        machine=fields.text("machine", match=_LINE, what=_LINE_WORDS),
+        sha256=fields.hex("sha256"),
     )
 
 

@@ -8,7 +8,7 @@ sh scripts/setup.sh
 .venv/bin/mypy
 .venv/bin/lint-imports
 if command -v shellcheck >/dev/null; then
-  shellcheck scripts/*.sh bundler/installer/bootstrap/install.sh .ci/run
+  shellcheck scripts/*.sh bundler/installer/bootstrap/install.sh bundler/target/probe.sh .ci/run
 else
   echo "check: shellcheck is not installed, shell scripts are not linted"
 fi

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,11 +14,17 @@ from bundler.build import Built, build, read_inputs
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
+from bundler.cli.target import print_findings
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
+from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, parse_platform
+from bundler.model.recipe import Recipe
+from bundler.model.target import Target
 from bundler.resolve import resolve
 from bundler.store import Store, write_file
+from bundler.target.find import find_target
+from bundler.target.fit import Finding, check_lock, check_recipe, lock_target
 
 _RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
 
@@ -46,8 +53,10 @@ def _now() -> datetime:
         "每个文件都带摘要；此时不下载任何内容。请审查并提交锁定文件。",
     ),
     epilog=tr(
-        "Examples:  ferry lock recipes/hello  |  ferry lock --check recipes/hello",
-        "示例：ferry lock recipes/hello  |  ferry lock --check recipes/hello",
+        "Examples:  ferry lock recipes/hello  |  ferry lock --check recipes/hello  |  "
+        "ferry lock recipes/hello --target debian-12/amd64 --target host.yaml",
+        "示例：ferry lock recipes/hello  |  ferry lock --check recipes/hello  |  "
+        "ferry lock recipes/hello --target debian-12/amd64 --target host.yaml",
     ),
 )
 @_RECIPE
@@ -56,11 +65,22 @@ def _now() -> datetime:
     is_flag=True,
     help=tr("Only say whether the lock is of this recipe; offline.", "只检查锁定文件是否匹配配方；不联网。"),
 )
-def lock_command(recipe: Path, check: bool) -> None:
+@click.option(
+    "--target",
+    "names",
+    multiple=True,
+    metavar="TARGET",
+    help=tr(
+        "An isolated host that it must fit (file, short form or stock name, see `ferry target`); may be repeated.",
+        "必须适配的隔离主机（文件、短格式或内置名称，见 `ferry target`），可重复。",
+    ),
+)
+def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     """Write or check a lock."""
     path = lock_path(recipe)
+    targets = [find_target(name) for name in names]
     if check:
-        read_inputs(recipe)
+        _check_targets(*read_inputs(recipe), targets, where=recipe)
         click.echo(tr(f"{path} is the lock of this recipe", f"{path} 与配方一致"))
         return
     before = None
@@ -70,7 +90,16 @@ def lock_command(recipe: Path, check: bool) -> None:
         except RecipeError as error:
             click.echo(tr(f"the old lock is replaced: {error}", f"替换旧的锁定文件：{error}"), err=True)
     directory = recipe if recipe.is_dir() else recipe.parent
-    lock = resolve(read_recipe(recipe), directory, now=_now(), before=before)
+    wanted = read_recipe(recipe)
+    findings = [check_recipe(wanted, target) for target in targets]
+    recorded = tuple(map(lock_target, targets))
+    lock = resolve(wanted, directory, now=_now(), before=before, targets=recorded)
+    _print_targets(lock, targets, findings)
+    if before and before.targets and not targets:
+        dropped = ", ".join(target.name for target in before.targets)
+        click.echo(
+            tr(f"no longer checked against {dropped}: see --target", f"不再按 {dropped} 检查：见 --target"), err=True
+        )
     text = format_lock(lock).encode()
     if path.exists() and path.read_bytes() == text:
         click.echo(tr(f"{path} is up to date", f"{path} 已是最新"))
@@ -79,6 +108,25 @@ def lock_command(recipe: Path, check: bool) -> None:
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
     counts += f", {len(lock.images)} images" if lock.images else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
+
+
+def _print_targets(lock: Lock, targets: Sequence[Target], findings: Sequence[list[Finding]]) -> None:
+    """Check what a lock chose against each target, and print all that was checked."""
+    for target, found in zip(targets, findings, strict=True):
+        chosen = check_lock(lock, target)
+        click.echo(tr(f"fits {target.name}:", f"适配 {target.name}："))
+        print_findings([*found, *chosen])
+
+
+def _check_targets(recipe: Recipe, lock: Lock, targets: Sequence[Target], *, where: Path) -> None:
+    for target in targets:
+        if lock_target(target) not in lock.targets:
+            raise RecipeError(
+                f"the lock was not made for {target.name}",
+                place="targets",
+                hint=f"run: ferry lock {where} --target ...",
+            )
+    _print_targets(lock, targets, [check_recipe(recipe, target) for target in targets])
 
 
 @click.command(

@@ -93,12 +93,16 @@ class Fields:
         values = self._take(key, list, default)
         return [(f"{self.place(key)}[{index}]", value) for index, value in enumerate(values)]
 
-    def texts(self, key: str, default: object = _MISSING) -> tuple[str, ...]:
-        """Take a list of texts."""
+    def texts(
+        self, key: str, default: object = _MISSING, *, match: str | None = None, what: str = ""
+    ) -> tuple[str, ...]:
+        """Take a list of texts; with `match`, texts that the regular expression matches as a whole."""
         for place, value in (pairs := self.items(key, default)):
             if not isinstance(value, str):
                 raise self._error(f"expected text, got {describe(value)}", place=place)
             self._check_text(value, place)
+            if match is not None and not re.fullmatch(match, value):
+                raise self._error(f"expected {what or 'text like ' + match}, got {describe(value)}", place=place)
         return tuple(value for _, value in pairs)
 
     def each(self, key: str, parse: Callable[[Fields], T], default: object = _MISSING) -> tuple[T, ...]:
@@ -135,6 +139,13 @@ class Fields:
     def has(self, key: str) -> bool:
         """Say whether the field is there and still to be taken."""
         return key in self._rest
+
+    def nothing(self, key: str) -> bool:
+        """Take the field if it holds null, and say whether it did."""
+        if self._rest.get(key, _MISSING) is not None:
+            return False
+        del self._rest[key]
+        return True
 
     def close(self) -> None:
         """Refuse fields that nobody took: a typo must not be ignored."""

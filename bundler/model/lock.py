@@ -61,6 +61,17 @@ class LockedPath:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LockedTarget:
+    """An isolated host that a lock was checked against; the SHA-256 is that of its description."""
+
+    name: str
+    os: str
+    version: str
+    machine: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lock:
     """What a recipe resolved to, for every platform it names.
 
@@ -84,3 +95,4 @@ class Lock:
     sha256: str
     sm3: str
     images: tuple[LockedImage, ...] = ()
+    targets: tuple[LockedTarget, ...] = ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundler.model.lock import Lock
+from bundler.model.lock import Lock, LockedTarget
 from bundler.model.recipe import Recipe
 from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
@@ -19,11 +19,18 @@ TOOLCHAIN = ("click", "cryptography", "gmssl", "installer", "rich")
 BUILD = ("setuptools<81", "wheel")
 
 
-def resolve(recipe: Recipe, directory: Path, *, now: datetime, before: Lock | None = None) -> Lock:
+def resolve(
+    recipe: Recipe,
+    directory: Path,
+    *,
+    now: datetime,
+    before: Lock | None = None,
+    targets: tuple[LockedTarget, ...] = (),
+) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
-    `directory` is where the recipe's files stand. A resolution equal to the lock `before` keeps its
-    `created`, so that resolving again changes nothing.
+    `directory` is where the recipe's files stand; `targets` are recorded. A resolution equal to the lock `before`
+    keeps its `created`, so that resolving again changes nothing.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
@@ -43,6 +50,7 @@ def resolve(recipe: Recipe, directory: Path, *, now: datetime, before: Lock | No
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
         files=resolve_files(recipe.files, directory),
         images=resolve_images(recipe.images, recipe.platforms),
+        targets=targets,
         sha256="",
         sm3="",
     )
