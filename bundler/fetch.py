@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -63,6 +63,20 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
         _check_image(image, store)
 
 
+def fetch_images(images: Sequence[LockedImage], store: Store, *, progress: Progress) -> None:
+    """Bring images of registries into the store, and nothing else.
+
+    Raises:
+        TransferError, IntegrityError, RecipeError: as for `fetch`.
+    """
+    transport = Transport()
+    wanted = list(_wanted_images(images, transport, store))
+    progress.start("fetch", sum(item.size for item in wanted))
+    in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
+    for image in images:
+        _check_image(image, store)
+
+
 def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress) -> Callable[[], None]:
     def work() -> None:
         try:
@@ -99,7 +113,7 @@ def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterato
             yield _wanted_file(file, urls)
 
 
-def _wanted_images(images: list[LockedImage], transport: Transport, store: Store) -> Iterator[_Wanted]:
+def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: Store) -> Iterator[_Wanted]:
     """List manifests and blobs that are missing, each once with every repository that has it, the largest first."""
     if not images:
         return

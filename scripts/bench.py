@@ -24,11 +24,17 @@ if __name__ == "__main__" and (VENV / "bin/python").exists() and Path(sys.prefix
     os.execv(VENV / "bin/python", [str(VENV / "bin/python"), __file__, *sys.argv[1:]])
 
 from bench.build import build  # noqa: E402
+from bench.fetch import fetch  # noqa: E402
 from bench.install import install  # noqa: E402
 from bench.measure import Bench, BenchError, Line, Measurement  # noqa: E402
 from bench.verify import verify  # noqa: E402
 
-AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {"build": build, "verify": verify, "install": install}
+AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {
+    "fetch": fetch,
+    "build": build,
+    "verify": verify,
+    "install": install,
+}
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LEAST_BYTES = 1024 * 1024
 
