@@ -29,6 +29,7 @@ from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import ComposedImage, Recipe
 from bundler.ownwheel import ferry_version, make_own_wheel
+from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.sandbox.boot import boot
 from bundler.sbom import image_components, make_sbom
@@ -57,7 +58,7 @@ def build(
         RecipeError, ResolveError, TransferError, IntegrityError, HostError, StepError: as the stages say.
             No file is left at `out` then, or the one that was there before.
     """
-    recipe, lock = read_inputs(where)
+    recipe, lock = read_inputs(where, Digests(store.root, progress))
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
     with tempfile.TemporaryDirectory(prefix="ferry-build-", dir=store.root) as work:
@@ -81,8 +82,8 @@ def _directory(where: Path) -> Path:
     return where if where.is_dir() else where.parent
 
 
-def read_inputs(where: Path) -> tuple[Recipe, Lock]:
-    """Read recipe and lock, and refuse a lock that is of another recipe or of other files.
+def read_inputs(where: Path, digests: Digests | None = None) -> tuple[Recipe, Lock]:
+    """Read recipe and lock, and refuse a lock that is of another recipe or of other files; `digests` measures them.
 
     Raises:
         RecipeError: either cannot be read, or they do not belong together.
@@ -95,7 +96,7 @@ def read_inputs(where: Path) -> tuple[Recipe, Lock]:
     pairs = [(image.reference, image.aliases, platform) for image in wanted for platform in recipe.platforms]
     if [(image.reference, image.aliases, image.platform) for image in lock.images] != pairs:
         raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
-    if resolve_files(recipe.files, _directory(where)) != lock.files:
+    if resolve_files(recipe.files, _directory(where), digests=digests, before=lock.files) != lock.files:
         raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
     return recipe, lock
 

@@ -67,8 +67,8 @@ class Composer:
         return self._layer(key, make)
 
     def files(self, services: Sequence[Service]) -> Layer:
-        """Return the layer of the recipe's files, with what a container needs beside them."""
-        parts = [f"{file.to} {file.sha256} {file.executable}" for file in self.lock.files]
+        """Return the layer of the recipe's files that images hold, with what a container needs beside them."""
+        parts = [f"{file.to} {file.sha256} {file.executable}" for file in self.lock.files if file.image]
         states = sorted(service.name for service in services if service.state)
         key = derivation_key(_GENERATION, "files", *parts, *states)
 
@@ -85,8 +85,8 @@ class Composer:
         return self._layer(key, make, owned=lambda name: IMAGE_UID if name.startswith("var/lib/ferry-") else 0)
 
     def place_files(self, root: Path) -> None:
-        """Copy the recipe's files to their places below `root`."""
-        for file in self.lock.files:
+        """Copy the recipe's files that images hold to their places below `root`."""
+        for file in filter(lambda one: one.image, self.lock.files):
             with self._store.path(file.sha256).open("rb") as stream:
                 write_tree_file(root, file.to, stream, executable=file.executable)
 

@@ -102,12 +102,14 @@ class Contents:
 
     def _files(self, recipe: Recipe) -> Iterator[Item]:
         for file, descriptor in self.files:
+            purl = PackageURL.from_string(file.purl) if file.purl else None
             yield Item(
                 kind="file",
-                name=file.path,
-                version=recipe.version,
-                purl=_generic(f"{recipe.name}/{file.to}", recipe.version),
+                name=file.name,
+                version=purl.version or recipe.version if purl else recipe.version,
+                purl=file.purl or _generic(f"{recipe.name}/{file.to}", recipe.version),
                 descriptor=descriptor,
+                source=(("url", file.url),) if file.url else (),
                 to=file.to,
                 executable=file.executable,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from bundler.store import Store, in_threads
 from bundler.transport import Headers, Transport
 
 _THREADS = 8
+# A large file that the store has was checked when it came in, and is again when it is packed.
+_ALWAYS_UP_TO_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,12 +54,17 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
         TransferError, IntegrityError, ResolveError: as the transport and the index say.
         RecipeError: a file of the recipe is not what was locked, or an image of the lock contradicts itself.
     """
-    for file in lock.files:
-        _take(file, directory, store)
     transport = Transport()
     images = [image for image in lock.images if image.platform == platform]
     with tempfile.TemporaryDirectory(prefix="ferry-fetch-") as work:
-        wanted = [*_wanted(lock, platform, Path(work), store), *_wanted_images(images, transport, store)]
+        local = _local(lock, store)
+        progress.start("copy", sum(file.size for file in local))
+        in_threads([_taken(file, directory, store, progress) for file in local], threads=os.cpu_count() or 1)
+        wanted = [
+            *_wanted_urls(lock, store),
+            *_wanted(lock, platform, Path(work), store),
+            *_wanted_images(images, transport, store),
+        ]
         progress.start("fetch", sum(item.size for item in wanted))
         in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
     for image in images:
@@ -93,6 +101,23 @@ def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress
             raise TransferError(error.message, place=item.name, hint=item.hint or error.hint) from error
 
     return work
+
+
+def _local(lock: Lock, store: Store) -> list[LockedPath]:
+    """List the files of this host that are to be copied, each content once; small ones always."""
+    files = {file.sha256: file for file in lock.files if not file.url}
+    return [
+        file for file in files.values() if file.size <= _ALWAYS_UP_TO_BYTES or not store.has(file.sha256, file.size)
+    ]
+
+
+def _wanted_urls(lock: Lock, store: Store) -> Iterator[_Wanted]:
+    """List what is behind URLs and missing, each content once with every URL that has it."""
+    for sha256, size in dict.fromkeys((file.sha256, file.size) for file in lock.files if file.url):
+        if not store.has(sha256, size):
+            same = [file for file in lock.files if file.url and (file.sha256, file.size) == (sha256, size)]
+            urls = tuple(dict.fromkeys(file.url for file in same))
+            yield _Wanted(name=same[0].to, sha256=sha256, size=size, media_type=OCTETS, urls=urls)
 
 
 def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterator[_Wanted]:
@@ -191,12 +216,18 @@ def _rounds(packages: list[LockedPackage]) -> list[list[str]]:
     return [sorted(place.values()) for place in rounds]
 
 
-def _take(file: LockedPath, directory: Path, store: Store) -> None:
+def _taken(file: LockedPath, directory: Path, store: Store, progress: Progress) -> Callable[[], None]:
+    return lambda: _take(file, directory, store, progress)
+
+
+def _take(file: LockedPath, directory: Path, store: Store, progress: Progress) -> None:
+    """Copy a file into the store, hashed while it is read: what a lock remembers of it proves nothing here."""
     path = directory / file.path
     try:
         with path.open("rb") as stream, store.writer() as writer:
             while piece := stream.read(1024 * 1024):
                 writer.write(piece)
+                progress.advance(len(piece))
             writer.commit(OCTETS, sha256=file.sha256, size=file.size)
     except OSError as error:
         raise RecipeError(f"a locked file cannot be read: {error.strerror}", place=file.path) from error

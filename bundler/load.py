@@ -6,17 +6,18 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bundler.errors import RecipeError
 from bundler.model.document import Fields, describe
+from bundler.model.files import file_source, locked_path, locked_path_document, relative_path
 from bundler.model.image import RegistryImage, locked_image, locked_image_document, registry_image
-from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath, LockedTarget
+from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedTarget
 from bundler.model.platform import Platform, parse_platform
-from bundler.model.recipe import ComposedImage, FileSource, PythonSource, Recipe
+from bundler.model.recipe import ComposedImage, PythonSource, Recipe
 from bundler.model.service import Probe, Service
 from bundler.model.target import Target, parse_target, target_document
 from keystore.sm3 import sm3
@@ -38,8 +39,6 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SETTING = "[A-Z][A-Z0-9_]*"
 _VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
 # One line, as it stands in a unit.
-# Places of the runtime and of the system, which a file of the payload must not replace.
-_TAKEN = frozenset({".ferry", "bin", "dev", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr"})
 _LINE = r"[^\x00-\x1f\x7f]*"
 _LINE_WORDS = "one line of text"
 # Debian Policy 5.6.1; what starts with a hyphen would be an option of apt.
@@ -52,7 +51,6 @@ _PYPI_VERSION = "[0-9A-Za-z][0-9A-Za-z.!+_-]*"
 _REFERENCE = "[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+:[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}"
 _MOST_DAYS = 36500
 _MOST_PORT = 65535
-_PATH_HINT = "use a relative path with forward slashes and no '..'"
 
 
 def read_recipe(where: Path) -> Recipe:
@@ -75,7 +73,7 @@ def read_recipe(where: Path) -> Recipe:
         platforms=_platforms(fields),
         python=_python(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
-        files=fields.each("files", _file_source, []),
+        files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", _service, []),
         sha256=hashlib.sha256(raw).hexdigest(),
@@ -109,7 +107,7 @@ def read_lock(where: Path) -> Lock:
         wheels=fields.each("wheels", _locked_package),
         build=fields.each("build", _locked_package),
         toolchain=fields.each("toolchain", _locked_package),
-        files=fields.each("files", _locked_path),
+        files=fields.each("files", locked_path),
         images=fields.each("images", locked_image, []),
         targets=fields.each("targets", _locked_target, []),
         sha256=hashlib.sha256(raw).hexdigest(),
@@ -145,7 +143,7 @@ def format_lock(lock: Lock) -> str:
         "wheels": [_package_document(package) for package in lock.wheels],
         "build": [_package_document(package) for package in lock.build],
         "toolchain": [_package_document(package) for package in lock.toolchain],
-        "files": [_path_document(file) for file in lock.files],
+        "files": [locked_path_document(file) for file in lock.files],
     }
     if lock.images:
         document["images"] = [locked_image_document(image) for image in lock.images]
@@ -247,21 +245,6 @@ def _check_each(fields: Fields, key: str, texts: Iterable[str], *, match: str, w
             raise fields.refuse(f"{key}[{index}]", f"expected {what}, got {describe(text)}")
 
 
-def _relative(fields: Fields, key: str) -> str:
-    text = fields.text(key)
-    parts = PurePosixPath(text).parts
-    if not parts or text.startswith("/") or ".." in parts or "\\" in text or not text.isprintable():
-        raise fields.refuse(key, f"expected a relative path, got {describe(text)}", hint=_PATH_HINT)
-    return str(PurePosixPath(text))
-
-
-def _file_source(fields: Fields) -> FileSource:
-    to = _relative(fields, "to")
-    if to.split("/")[0] in _TAKEN:
-        raise fields.refuse("to", f'expected a place of the payload\'s own, such as "srv/NAME", got "{to}"')
-    return FileSource(path=_relative(fields, "path"), to=to)
-
-
 def _image(fields: Fields) -> ComposedImage | RegistryImage:
     if fields.has("reference"):
         return registry_image(fields)
@@ -302,7 +285,7 @@ def _service(fields: Fields) -> Service:
         name=fields.text("name", match="[a-z][a-z0-9-]{0,24}", what="a name of lower-case letters, digits, hyphens"),
         description=fields.text("description", "", match=_LINE, what=_LINE_WORDS),
         run=run,
-        directory=_relative(fields, "directory"),
+        directory=relative_path(fields, "directory"),
         port=fields.integer("port", least=1, most=_MOST_PORT),
         ready=fields.text("ready", match="/.*", what="a path that starts with /"),
         environment=_environment(fields),
@@ -367,7 +350,7 @@ def _locked_deb(fields: Fields) -> LockedDeb:
         name=fields.text("name", match=_DEB, what=_DEB_WORDS),
         version=fields.text("version", match=_DEB_VERSION, what="the version of a Debian package"),
         architecture=fields.text("architecture", match="[a-z0-9]+", what="an architecture of Debian"),
-        path=_relative(fields, "path"),
+        path=relative_path(fields, "path"),
         size=fields.integer("size", least=1),
         sha256=fields.hex("sha256"),
         platform=parse_platform(fields.text("platform"), place=fields.place("platform")),
@@ -403,16 +386,6 @@ def _locked_target(fields: Fields) -> LockedTarget:
     )
 
 
-def _locked_path(fields: Fields) -> LockedPath:
-    return LockedPath(
-        path=_relative(fields, "path"),
-        to=_relative(fields, "to"),
-        size=fields.integer("size"),
-        sha256=fields.hex("sha256"),
-        executable=fields.flag("executable", False),
-    )
-
-
 def _deb_document(deb: LockedDeb) -> dict[str, Any]:
     return {
         "name": deb.name,
@@ -436,8 +409,3 @@ def _package_document(package: LockedPackage) -> dict[str, Any]:
         for file in package.files
     ]
     return {"name": package.name, "version": package.version, "files": files}
-
-
-def _path_document(file: LockedPath) -> dict[str, Any]:
-    document = {"path": file.path, "to": file.to, "size": file.size, "sha256": file.sha256}
-    return {**document, "executable": True} if file.executable else document

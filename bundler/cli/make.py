@@ -22,6 +22,7 @@ from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
 from bundler.resolve import resolve
+from bundler.resolve.digests import Digests
 from bundler.store import Store, write_file
 from bundler.target.find import find_target
 from bundler.target.fit import Finding, check_lock, check_recipe, lock_target
@@ -80,7 +81,9 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     path = lock_path(recipe)
     targets = [find_target(name) for name in names]
     if check:
-        _check_targets(*read_inputs(recipe), targets, where=recipe)
+        with Shown() as progress:
+            inputs = read_inputs(recipe, Digests(store_directory(), progress))
+        _check_targets(*inputs, targets, where=recipe)
         click.echo(tr(f"{path} is the lock of this recipe", f"{path} 与配方一致"))
         return
     before = None
@@ -93,7 +96,9 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     wanted = read_recipe(recipe)
     findings = [check_recipe(wanted, target) for target in targets]
     recorded = tuple(map(lock_target, targets))
-    lock = resolve(wanted, directory, now=_now(), before=before, targets=recorded)
+    with Shown() as progress:
+        digests = Digests(store_directory(), progress)
+        lock = resolve(wanted, directory, now=_now(), before=before, targets=recorded, digests=digests)
     _print_targets(lock, targets, findings)
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)

@@ -54,6 +54,11 @@ class Fields:
             raise self.refuse(key, f"expected {what or 'text like ' + match}, got {describe(value)}")
         return value
 
+    def text_ahead(self, key: str) -> str:
+        """Return text without taking it; empty where the field is missing or no text."""
+        value = self._rest.get(key, "")
+        return value if isinstance(value, str) else ""
+
     def moment(self, key: str, default: object = _MISSING, *, form: str, what: str) -> str:
         """Take the text of a date or time that exists, written as `form` of strftime says; the default may be empty."""
         value = self.text(key, default)

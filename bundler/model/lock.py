@@ -51,13 +51,25 @@ class LockedDeb:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedPath:
-    """One regular file beside the recipe, and its place below the root of the installation."""
+    """One regular file, and its place below the root of the installation.
+
+    It comes from `url`, or from `path`: beside the recipe or, if absolute, anywhere on the builder. `image` says
+    whether composed images hold it.
+    """
 
     path: str
     to: str
     size: int
     sha256: str
     executable: bool
+    url: str = ""
+    image: bool = True
+    purl: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called outside the builder: an absolute path is the business of that host alone."""
+        return self.to if self.url or self.path.startswith("/") else self.path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

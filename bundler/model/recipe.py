@@ -23,10 +23,22 @@ class PythonSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileSource:
-    """A file or directory beside the recipe, and where it stands below the root of the installation."""
+    """Files from one place, and where they stand below the root of the installation.
 
-    path: str
+    Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `weights` a directory of
+    a model, checked to be whole) or `url`. `image` says whether composed images hold them; None leaves it to the size.
+    """
+
     to: str
+    path: str = ""
+    outside: bool = False
+    weights: bool = False
+    url: str = ""
+    sha256: str = ""
+    size: int | None = None
+    executable: bool = False
+    purl: str = ""
+    image: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

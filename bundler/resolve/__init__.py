@@ -8,10 +8,13 @@ from pathlib import Path
 
 from bundler.model.lock import Lock, LockedTarget
 from bundler.model.recipe import Recipe
+from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
+from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
 from bundler.resolve.wheel import resolve_wheels
+from bundler.transport import Transport
 
 # What the installer itself runs on, on the isolated host.
 TOOLCHAIN = ("click", "cryptography", "gmssl", "installer", "rich")
@@ -26,15 +29,17 @@ def resolve(
     now: datetime,
     before: Lock | None = None,
     targets: tuple[LockedTarget, ...] = (),
+    digests: Digests | None = None,
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
-    `directory` is where the recipe's files stand; `targets` are recorded. A resolution equal to the lock `before`
-    keeps its `created`, so that resolving again changes nothing.
+    `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded. A resolution equal
+    to the lock `before` keeps its `created`, so that resolving again changes nothing.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
+    transport = Transport()
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -48,7 +53,13 @@ def resolve(
         wheels=resolve_wheels(recipe.wheels, recipe, what="wheels"),
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
-        files=resolve_files(recipe.files, directory),
+        files=resolve_files(
+            recipe.files,
+            directory,
+            digests=digests,
+            before=before.files if before else (),
+            length=lambda url: content_length(url, transport),
+        ),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
         sha256="",

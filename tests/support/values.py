@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bundler.model.lock import Lock, LockedPath
 from bundler.model.platform import PLATFORMS
 from bundler.model.recipe import ComposedImage, PythonSource, Recipe
 from bundler.model.service import Service
@@ -40,3 +41,24 @@ def recipe(**changes: Any) -> Recipe:
         "sha256": "0" * 64,
     }
     return Recipe(**given | changes)
+
+
+def lock(*files: LockedPath) -> Lock:
+    """Return a lock of nothing but files."""
+    return Lock(
+        name="sample",
+        version="1.0",
+        recipe_sha256="0" * 64,
+        as_of="2026-01-31",
+        created="2026-02-01T00:00:00Z",
+        python_version="3.11",
+        python_suite="bookworm",
+        platforms=PLATFORMS,
+        debs=(),
+        wheels=(),
+        build=(),
+        toolchain=(),
+        files=files,
+        sha256="1" * 64,
+        sm3="2" * 64,
+    )

@@ -1,0 +1,144 @@
+"""Files in a recipe and in a lock: how each field is read and written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from packageurl import PackageURL
+
+from bundler.model.document import Fields, describe
+from bundler.model.lock import LockedPath
+from bundler.model.recipe import FileSource
+
+# Places of the runtime and of the system, which a file of the payload must not replace.
+_TAKEN = frozenset({".ferry", "bin", "dev", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr"})
+_PATH_HINT = "use a relative path with forward slashes and no '..'"
+_KINDS = ("path", "url", "weights")
+_PURL = "pkg:huggingface/OWNER/NAME@REVISION"
+_SECRET = re.compile("(?i).*(token|secret|passw|signature|credential|api_?key).*|sig|auth|key")
+
+
+def relative_path(fields: Fields, key: str) -> str:
+    """Take a relative path that leads nowhere else."""
+    text = fields.text(key)
+    parts = PurePosixPath(text).parts
+    if not parts or text.startswith("/") or ".." in parts or "\\" in text or not text.isprintable():
+        raise fields.refuse(key, f"expected a relative path, got {describe(text)}", hint=_PATH_HINT)
+    return str(PurePosixPath(text))
+
+
+def _absolute_path(fields: Fields, key: str) -> str:
+    text = fields.text(key)
+    parts = PurePosixPath(text).parts
+    if not text.startswith("/") or len(parts) < 2 or ".." in parts or "\\" in text or not text.isprintable():
+        raise fields.refuse(key, f"expected an absolute path, got {describe(text)}", hint="use no '..' in it")
+    return str(PurePosixPath("/", *parts[1:]))
+
+
+def _any_path(fields: Fields, key: str) -> str:
+    starts = fields.text_ahead(key)
+    return _absolute_path(fields, key) if starts.startswith("/") else relative_path(fields, key)
+
+
+def file_source(fields: Fields) -> FileSource:
+    """Take one source of files from a recipe."""
+    kinds = [kind for kind in _KINDS if fields.has(kind)]
+    if len(kinds) > 1:
+        raise fields.refuse(kinds[1], f'expected one of path, url, weights, "{kinds[0]}" is there too')
+    to = relative_path(fields, "to")
+    if to.split("/")[0] in _TAKEN:
+        raise fields.refuse("to", f'expected a place of the payload\'s own, such as "srv/NAME", got "{to}"')
+    kind = kinds[0] if kinds else "path"
+    purl = _purl(fields)
+    image = fields.flag("image") if fields.has("image") else None
+    if kind == "url":
+        return FileSource(
+            url=_url(fields),
+            to=to,
+            sha256=fields.hex("sha256"),
+            size=fields.integer("size") if fields.has("size") else None,
+            executable=fields.flag("executable", False),
+            purl=purl,
+            image=image,
+        )
+    if kind == "weights":
+        return FileSource(path=_any_path(fields, "weights"), to=to, weights=True, purl=purl, image=image)
+    outside = fields.flag("outside", False)
+    return FileSource(path=_source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
+
+
+def _source_path(fields: Fields, *, outside: bool) -> str:
+    starts = fields.text_ahead("path")
+    if not outside and starts.startswith("/"):
+        hint = 'say "outside: true" beside it to take what does not stand beside the recipe'
+        raise fields.refuse("path", f"expected a relative path, got {describe(starts)}", hint=hint)
+    path = _absolute_path(fields, "path") if outside else relative_path(fields, "path")
+    if any("**" in part and part != "**" for part in path.split("/")):
+        raise fields.refuse("path", f'expected "**" as a whole directory, got {describe(path)}')
+    return path
+
+
+def _url(fields: Fields) -> str:
+    """Take a URL without user, password or token: it stands in the lock and in the bundle, for all to read."""
+    text = fields.text("url")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise fields.refuse("url", f"expected a URL of printable ASCII, got {describe(text)}")
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError as error:
+        raise fields.refuse("url", f"expected a URL, got {describe(text)}") from error
+    plain = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+    if not plain and not (parts.scheme in ("http", "https") and host and parts.path.strip("/")):
+        raise fields.refuse("url", "expected a URL https://HOST/PATH, http://HOST/PATH or file:///PATH")
+    hint = "give the login where the builder keeps it, such as a mirror or proxy of its own"
+    if "@" in parts.netloc:
+        raise fields.refuse("url", "expected a URL without user and password", hint)
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if _SECRET.fullmatch(name):
+            raise fields.refuse("url", f"expected a URL without credentials, {describe(name)} is one", hint)
+    if "#" in text:
+        raise fields.refuse("url", "expected a URL without a fragment")
+    return text
+
+
+def _purl(fields: Fields) -> str:
+    if not fields.has("purl"):
+        return ""
+    text = fields.text("purl")
+    try:
+        purl = PackageURL.from_string(text)
+    except ValueError as error:
+        raise fields.refuse("purl", f"expected a purl such as {_PURL}, got {describe(text)}") from error
+    if not purl.version:
+        raise fields.refuse("purl", f"expected a purl with its version, such as {_PURL}, got {describe(text)}")
+    return purl.to_string()
+
+
+def locked_path(fields: Fields) -> LockedPath:
+    """Take one file from a lock."""
+    if fields.has("url") and fields.has("path"):
+        raise fields.refuse("url", 'expected one of path, url, "path" is there too')
+    is_url = fields.has("url")
+    return LockedPath(
+        path="" if is_url else _any_path(fields, "path"),
+        url=_url(fields) if is_url else "",
+        to=relative_path(fields, "to"),
+        size=fields.integer("size"),
+        sha256=fields.hex("sha256"),
+        executable=fields.flag("executable", False),
+        image=fields.flag("image", True),
+        purl=_purl(fields),
+    )
+
+
+def locked_path_document(file: LockedPath) -> dict[str, Any]:
+    """Return a file as it stands in a lock: what is as usual is left out."""
+    source = {"url": file.url} if file.url else {"path": file.path}
+    document: dict[str, Any] = {**source, "to": file.to, "size": file.size, "sha256": file.sha256}
+    document |= {"executable": True} if file.executable else {}
+    document |= {} if file.image else {"image": False}
+    return document | ({"purl": file.purl} if file.purl else {})
