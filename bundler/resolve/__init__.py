@@ -54,11 +54,7 @@ def resolve(
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
         files=resolve_files(
-            recipe.files,
-            directory,
-            digests=digests,
-            before=before.files if before else (),
-            length=lambda url: content_length(url, transport),
+            recipe.files, directory, digests=digests, length=lambda url: content_length(url, transport)
         ),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
