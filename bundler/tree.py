@@ -269,7 +269,21 @@ def _remove(name: str, fd: int) -> None:
         os.unlink(name, dir_fd=fd)
 
 
-def write_tree_file(root: Path, name: str, content: BinaryIO, *, executable: bool) -> None:
-    """Write one file of a tree at a relative name, making its directories."""
+def write_tree_file(
+    root: Path,
+    name: str,
+    content: BinaryIO,
+    *,
+    executable: bool,
+    share: Callable[[str, int], bool] = lambda name, parent: False,
+) -> None:
+    """Write one file of a tree at a relative name, making its directories.
+
+    `share` may make it some other way, at a name below an open directory, and say that it did.
+    """
     with _refusing():
-        _write(root, _checked(name), content, 0o755 if executable else 0o644, replace=False)
+        path = PurePosixPath(_checked(name))
+        with _directory(root, path.parts[:-1]) as parent:
+            if share(path.name, parent.fd):
+                return
+        _write(root, str(path), content, 0o755 if executable else 0o644, replace=False)

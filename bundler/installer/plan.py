@@ -9,6 +9,8 @@ from bundler.installer.facts import Facts
 from bundler.installer.steps import STEPS
 from bundler.installer.steps.step import Action
 from bundler.installer.wanted import Wanted
+from bundler.model.manifest import Item
+from bundler.place import SHARED_ABOVE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +37,7 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
         wanted=wanted,
         actions=actions,
         store_bytes=store_bytes(wanted, facts) if "store" in due else 0,
-        tree_bytes=tree_bytes(wanted) if "release" in due else 0,
+        tree_bytes=tree_bytes(wanted, facts) if "release" in due else 0,
     )
 
 
@@ -82,10 +84,19 @@ def store_bytes(wanted: Wanted, facts: Facts) -> int:
     return sum(-(-entry.size // _BLOCK) * _BLOCK for entry in missing)
 
 
-def tree_bytes(wanted: Wanted) -> int:
-    """Return what the release's tree takes, estimated from the sizes of its packed parts."""
+def tree_bytes(wanted: Wanted, facts: Facts) -> int:
+    """Return what the release's tree takes, estimated from the sizes of its packed parts.
+
+    Large files take nothing where tree and store are on one file system: they share their bytes.
+    """
     manifest = wanted.manifest
+    shares = facts.store_space.device == facts.programs_space.device
+    placed = [item for item in manifest.of_kind("file") if not (shares and _is_shared(item))]
     wheels = sum(item.descriptor.size for item in manifest.of_kind("wheel"))
     runtime = sum(item.descriptor.size for item in manifest.of_kind("python"))
-    files = sum(-(-item.descriptor.size // _BLOCK) * _BLOCK for item in manifest.of_kind("file"))
+    files = sum(-(-item.descriptor.size // _BLOCK) * _BLOCK for item in placed)
     return round(wheels * _WHEEL_FACTOR + runtime * _RUNTIME_FACTOR) + files
+
+
+def _is_shared(item: Item) -> bool:
+    return item.descriptor.size > SHARED_ABOVE_BYTES and not item.executable

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundler.model.lock import Lock, LockedTarget
+from bundler.model.lock import Lock, LockedPath, LockedTarget
 from bundler.model.recipe import Recipe
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
@@ -39,7 +39,6 @@ def resolve(
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
-    transport = Transport()
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -53,13 +52,7 @@ def resolve(
         wheels=resolve_wheels(recipe.wheels, recipe, what="wheels"),
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
-        files=resolve_files(
-            recipe.files,
-            directory,
-            digests=digests,
-            before=before.files if before else (),
-            length=lambda url: content_length(url, transport),
-        ),
+        files=_files(recipe, directory, digests),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
         sha256="",
@@ -68,3 +61,8 @@ def resolve(
     if before is not None and replace(before, created=lock.created, sha256="", sm3="") == lock:
         return replace(lock, created=before.created)
     return lock
+
+
+def _files(recipe: Recipe, directory: Path, digests: Digests | None) -> tuple[LockedPath, ...]:
+    transport = Transport()
+    return resolve_files(recipe.files, directory, digests=digests, length=lambda url: content_length(url, transport))

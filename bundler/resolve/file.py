@@ -34,8 +34,8 @@ def resolve_files(
 ) -> tuple[LockedPath, ...]:
     """List what the recipe's files are now, sorted by where they go.
 
-    The size behind a URL is the recipe's, or that of the same digest in `before`, or what `length` says; without
-    `length` nothing is asked and the size is -1.
+    The size behind a URL is the recipe's, or what `length` says; without `length` nothing is asked, and it is that of
+    the same URL and digest in `before`, or -1.
 
     Raises:
         RecipeError: a source is missing, leads out of the recipe, holds a link or special file, or two
@@ -83,11 +83,10 @@ def _in_image(source: FileSource, size: int) -> bool:
 
 def _locked_url(source: FileSource, before: Sequence[LockedPath], length: Callable[[str], int] | None) -> LockedPath:
     size = source.size
+    if size is None and length is not None:
+        size = length(source.url)
     if size is None:
-        # A digest has one size.
-        size = next((file.size for file in before if file.sha256 == source.sha256), None)
-    if size is None:
-        size = length(source.url) if length else -1
+        size = next((file.size for file in before if (file.url, file.sha256) == (source.url, source.sha256)), -1)
     return LockedPath(
         path="",
         url=source.url,

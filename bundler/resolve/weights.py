@@ -36,7 +36,9 @@ def check_weights(directory: Path, *, place: str) -> None:
     """
     _document(directory / "config.json", place=place)
     tensors = {
-        path.name: read_tensors(path, place=place) for path in sorted(directory.glob("*.safetensors")) if path.is_file()
+        str(path.relative_to(directory)): read_tensors(path, place=place)
+        for path in sorted(directory.rglob("*.safetensors"))
+        if path.is_file() and not {".cache", ".git"} & set(path.relative_to(directory).parts)
     }
     indexes = [directory / name for name in _INDEXES if (directory / name).exists()]
     for index in indexes:

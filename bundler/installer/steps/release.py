@@ -12,9 +12,10 @@ from bundler.installer.release import Release, format_release
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import HEAD_NAMES
+from bundler.place import place_blob
 from bundler.run import run
 from bundler.store import Store, write_file
-from bundler.tree import unpack_layer, write_tree_file
+from bundler.tree import unpack_layer
 from bundler.wheels import install_wheels
 
 NAME = "release"
@@ -59,8 +60,7 @@ def _make_tree(job: Job, root: Path) -> None:
     if wheels:
         install_wheels(wheels, root, manifest.python_version, job.progress.advance)
     for item in manifest.of_kind("file"):
-        with store.path(item.descriptor.sha256).open("rb") as stream:
-            write_tree_file(root, item.to, stream, executable=item.executable)
+        place_blob(root, item.to, store.path(item.descriptor.sha256), executable=item.executable)
         job.progress.advance(item.descriptor.size)
 
 

@@ -268,3 +268,18 @@ def test_parts_know_their_licences_and_what_they_need(tmp_path: Path, store: Sto
     assert len({part.ref for part in parts}) == len(parts)
     for part in parts:
         assert (len(part.sha256), len(part.sm3)) == (64, 64)
+
+
+def test_files_that_images_do_not_hold_are_in_no_layer(tmp_path: Path, store: Store) -> None:
+    lock = filled(store)
+    kept, left = lock.files
+    plain = Composer(replace(lock, files=(kept,)), AMD64, store, tmp_path / "a")
+    with_weights = Composer(replace(lock, files=(kept, replace(left, image=False))), AMD64, store, tmp_path / "b")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    assert with_weights.files(()) == plain.files(())
+    other = Store(tmp_path / "other")
+    filled(other)
+    (tmp_path / "c").mkdir()
+    composer = Composer(with_weights.lock, AMD64, other, tmp_path / "c")
+    assert composer.files(()) == plain.files(())

@@ -217,6 +217,10 @@ def test_the_size_behind_a_url_is_what_its_server_says(mirror: Mirror, tmp_path:
     assert resolve_files((by_url(url, size=6),), tmp_path, before=files)[0].size == 6
     assert resolve_files((by_url(url),), tmp_path)[0].size == -1
     assert len(mirror.asked) == 1
+    # A size that was wrong in an older lock does not stay.
+    old = (replace(files[0], size=6),)
+    asked = resolve_files((by_url(url),), tmp_path, before=old, length=lambda one: content_length(one, transport))
+    assert asked == files
 
 
 def test_a_server_that_does_not_say_is_refused(mirror: Mirror, tmp_path: Path) -> None:

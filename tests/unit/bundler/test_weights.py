@@ -123,6 +123,15 @@ def test_what_is_not_whole_is_refused(spoil: Callable[[Path], object], says: str
     assert refused.hint == "download the model again, whole"
 
 
+def test_a_file_further_down_is_checked_too(tmp_path: Path) -> None:
+    for name in (".cache/x.safetensors", "vae/x.safetensors"):
+        (model(tmp_path / "m") / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "m" / name).write_bytes(safetensors({"a": 2})[:-1])
+        if name.startswith("."):
+            assert len(resolved(tmp_path / "m")) == 5
+    assert str(refusal(tmp_path / "m")).startswith(f"{PLACE}: x.safetensors: expected ")
+
+
 def test_a_shard_elsewhere_is_refused(tmp_path: Path) -> None:
     index(a="../x.safetensors")(model(tmp_path / "m"))
     assert str(refusal(tmp_path / "m")) == (
