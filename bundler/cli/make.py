@@ -93,7 +93,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     wanted = read_recipe(recipe)
     findings = [check_recipe(wanted, target) for target in targets]
     recorded = tuple(map(lock_target, targets))
-    lock = resolve(wanted, directory, now=_now(), before=before, targets=recorded)
+    lock = resolve(wanted, directory, now=_now(), before=before, targets=recorded, hosts=tuple(targets))
     _print_targets(lock, targets, findings)
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)
@@ -107,6 +107,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     write_file(path, text)
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
     counts += f", {len(lock.images)} images" if lock.images else ""
+    counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from bundler.model.lock import Lock, LockedTarget
 from bundler.model.recipe import Recipe
+from bundler.model.target import Target
+from bundler.resolve.deb import resolve_debs
 from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.python import resolve_python
@@ -26,10 +28,12 @@ def resolve(
     now: datetime,
     before: Lock | None = None,
     targets: tuple[LockedTarget, ...] = (),
+    hosts: tuple[Target, ...] = (),
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
-    `directory` is where the recipe's files stand; `targets` are recorded. A resolution equal to the lock `before`
+    `directory` is where the recipe's files stand; `targets` are recorded, `hosts` are what is known of
+    them, which says what they have installed. A resolution equal to the lock `before`
     keeps its `created`, so that resolving again changes nothing.
 
     Raises:
@@ -51,9 +55,14 @@ def resolve(
         files=resolve_files(recipe.files, directory),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
+        os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
         sha256="",
         sm3="",
     )
+    return _keep_date(lock, before)
+
+
+def _keep_date(lock: Lock, before: Lock | None) -> Lock:
     if before is not None and replace(before, created=lock.created, sha256="", sm3="") == lock:
         return replace(lock, created=before.created)
     return lock
