@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
 from bundler.errors import ResolveError
+from bundler.model.target import Package
 from bundler.run import run
 
 _CONFIGURATION = """\
@@ -24,41 +26,95 @@ Dir::State::lists "{state}/lists";
 Dir::Cache "{state}/cache";
 Dir::Log "{state}/log";
 """
+# Other suites that this host is configured for must not mix in, nor what this host prefers for itself.
+_ONE_SUITE = """\
+Dir::Etc::preferences "{state}/preferences";
+Dir::Etc::preferencesparts "{state}/preferences.d";
+"""
+_PREFERENCES = """\
+Package: *
+Pin: release n={suite}*
+Pin-Priority: 500
+
+Package: *
+Pin: release n=/./
+Pin-Priority: -1
+"""
+# What debootstrap and mmdebstrap install as "minbase"; of the two ways to merge /usr they take the second.
+_MINIMAL = "?or(?essential,?priority(required),?exact-name(apt),?exact-name(usr-is-merged))"
 _URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
+_PROVIDES = re.compile(r"^Package: (\S+)\n(?:[^\n]+\n)*?Provides: ([^\n]+)$", re.MULTILINE)
 _RELEASE = re.compile(r"'(?P<base>[a-z]+:[^']+/)dists/")
 _NO_APT = "lock and fetch on a Debian or Ubuntu host of the suite that the recipe names"
 
 
 class Apt:
-    """apt for one architecture, with its own state below `directory` and this host's sources."""
+    """apt for one architecture, with its own state below `directory` and this host's sources.
 
-    def __init__(self, directory: Path, architecture: str) -> None:
+    With `suite`, only packages of that suite, its updates and its security archive are taken.
+    """
+
+    def __init__(self, directory: Path, architecture: str, suite: str = "") -> None:
         if shutil.which("apt-get") is None:
             raise ResolveError("expected apt-get, this host has none", hint=_NO_APT)
-        for name in ("lists/partial", "cache/archives/partial", "log"):
+        for name in ("lists/partial", "cache/archives/partial", "log", "preferences.d"):
             (directory / name).mkdir(parents=True, exist_ok=True)
-        (directory / "status").touch()
+        self._status = directory / "status"
+        self._status.touch()
         self._configuration = directory / "apt.conf"
-        self._configuration.write_text(_CONFIGURATION.format(architecture=architecture, state=directory))
+        text = _CONFIGURATION.format(architecture=architecture, state=directory)
+        if suite:
+            text += _ONE_SUITE.format(state=directory)
+            (directory / "preferences").write_text(_PREFERENCES.format(suite=suite))
+        self._configuration.write_text(text)
 
     def _get(self, *words: str) -> str:
+        return self._run(["apt-get", "-q", *words])
+
+    def _run(self, argv: list[str], accept: tuple[int, ...] = (0,)) -> str:
         environment = {"APT_CONFIG": str(self._configuration)}
-        return run(["apt-get", "-q", *words], timeout_s=300, environment=environment).stdout
+        return run(argv, timeout_s=300, environment=environment, accept=accept).stdout
 
     def update(self) -> None:
         """Refresh the package lists; apt checks their signatures."""
         self._get("update")
 
     def closure(self, packages: tuple[str, ...]) -> list[dict[str, str]]:
-        """Return `uri`, `file`, `size` and `sha256` of every package that an empty host needs for `packages`."""
+        """Return `uri`, `file`, `size` and `sha256` of every package that the host lacks for `packages`."""
         listed = self._get("install", "--yes", "-qq", "--print-uris", *packages)
         return [match.groupdict() for match in map(_URI.match, listed.splitlines()) if match]
+
+    def minimal(self) -> list[dict[str, str]]:
+        """Return the packages of a minimal system, as `closure` does."""
+        return self.closure((_MINIMAL,))
+
+    def assume(self, installed: Iterable[Package]) -> None:
+        """Let the host have these packages, in working order: their own dependencies are not looked at."""
+        packages = {package.name: package for package in installed}
+        shown = self._run(["apt-cache", "show", "--no-all-versions", *sorted(packages)], (0, 100)) if packages else ""
+        provides = dict(_PROVIDES.findall(shown))
+        stanzas = [_stanza(package, provides.get(name, "")) for name, package in sorted(packages.items())]
+        self._status.write_text("\n".join(stanzas))
 
     def bases(self) -> list[str]:
         """Return the base URIs of the configured archives, each ending with a slash; then FERRY_DEBIAN_ARCHIVES."""
         listed = self._get("update", "--print-uris")
         found = sorted({match["base"] for match in map(_RELEASE.match, listed.splitlines()) if match})
         return [*found, *(base.rstrip("/") + "/" for base in os.environ.get("FERRY_DEBIAN_ARCHIVES", "").split())]
+
+
+def _stanza(package: Package, provides: str) -> str:
+    """Return a package as dpkg's status file has it; what it provides is taken from the archive's version of it."""
+    return (
+        f"Package: {package.name}\nStatus: install ok installed\nVersion: {package.version}\n"
+        f"Architecture: {package.architecture}\n" + (f"Provides: {provides}\n" if provides else "")
+    )
+
+
+def file_parts(file: str) -> tuple[str, str, str]:
+    """Return name, version and architecture of a package by the name that apt gives its file."""
+    name, version, architecture = file.removesuffix(".deb").rsplit("_", 2)
+    return name, version.replace("%3a", ":"), architecture
 
 
 def pool_path(uri: str) -> str:

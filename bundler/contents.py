@@ -35,7 +35,8 @@ class CarriedImage:
 class Contents:
     """The parts of one bundle: `layers` from the lowest up, the runtime's first.
 
-    Wheels come with their package, files with their lock.
+    Wheels come with their package, files and the host's Debian packages with their lock; `repository` are the
+    files that list those packages.
     """
 
     platform: Platform
@@ -45,6 +46,8 @@ class Contents:
     toolchain: tuple[tuple[str, Descriptor], ...]
     files: tuple[tuple[LockedPath, Descriptor], ...]
     images: tuple[CarriedImage, ...]
+    os_debs: tuple[tuple[LockedDeb, Descriptor], ...] = ()
+    repository: tuple[tuple[str, Descriptor], ...] = ()
 
     def items(self, recipe: Recipe, lock: Lock) -> tuple[Item, ...]:
         """Return every item, the toolchain first: install.sh finds it without reading on."""
@@ -53,6 +56,7 @@ class Contents:
             *self._toolchain(),
             *self._wheels(),
             *self._files(recipe),
+            *self._os_debs(recipe),
             *self._images(),
         )
 
@@ -114,6 +118,26 @@ class Contents:
                 executable=file.executable,
             )
 
+    def _os_debs(self, recipe: Recipe) -> Iterator[Item]:
+        for deb, descriptor in self.os_debs:
+            yield Item(
+                kind="deb",
+                name=deb.file_name,
+                version=deb.version,
+                purl=deb_purl(deb, deb.suite),
+                descriptor=descriptor,
+                source=(("package", deb.name), ("suite", deb.suite)),
+            )
+        for name, descriptor in self.repository:
+            yield Item(
+                kind="apt",
+                name=name,
+                version=recipe.version,
+                purl=_generic(f"{recipe.name}/apt/{name}", recipe.version),
+                descriptor=descriptor,
+                lineage=tuple(deb_purl(deb, deb.suite) for deb, _ in self.os_debs),
+            )
+
     def _images(self) -> Iterator[Item]:
         seen = set()
         for image in self.images:
@@ -159,6 +183,7 @@ def bundle_parts(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -
             licenses=needs.licences(item),
             needs=needs.of(item),
             inside=debs if item.kind == "python" else (),
+            mark="host" if item.kind == "deb" else "",
         )
         parts.setdefault(part.ref, part)
     return list(parts.values())
@@ -189,6 +214,8 @@ class _Needs:
 
 
 def _plain_name(item: Item) -> str:
+    if item.kind == "deb":
+        return dict(item.source)["package"]
     return canonicalize_name(item.name.split("-")[0]) if item.kind in ("wheel", "toolchain") else item.name
 
 

@@ -122,7 +122,9 @@ def _wanted_urls(lock: Lock, store: Store) -> Iterator[_Wanted]:
 
 def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterator[_Wanted]:
     """List what is not yet in the store; indexes are asked only when something is missing."""
-    debs = [deb for deb in lock.debs if deb.platform == platform and not store.has(deb.sha256, deb.size)]
+    # A package of the runtime may be wanted on the host too.
+    wanted = {deb.sha256: deb for deb in (*lock.os_debs, *lock.debs) if deb.platform == platform}
+    debs = [deb for deb in wanted.values() if not store.has(deb.sha256, deb.size)]
     if debs:
         apt_directory = work / "apt"
         apt_directory.mkdir()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bundler.errors import RecipeError
+from bundler.model.deb import DEB, DEB_WORDS, SUITE, SUITE_WORDS, deb_sources
 from bundler.model.document import Fields, describe
 from bundler.model.files import file_source, locked_path, locked_path_document, relative_path
 from bundler.model.image import RegistryImage, locked_image, locked_image_document, registry_image
@@ -32,8 +33,6 @@ _NAME_WORDS = "a name of lower-case letters, digits, dots and hyphens, at most 5
 _VERSION = r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}"
 _MINOR = r"3\.[0-9]{1,2}"
 _MINOR_WORDS = 'a minor version in quotes, "3.11"'
-_SUITE = "[a-z]+"
-_SUITE_WORDS = "the suite of a Debian release"
 _DATE = "%Y-%m-%d"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _SETTING = "[A-Z][A-Z0-9_]*"
@@ -41,9 +40,6 @@ _VARIABLE = "[A-Za-z_][A-Za-z0-9_]*"
 # One line, as it stands in a unit.
 _LINE = r"[^\x00-\x1f\x7f]*"
 _LINE_WORDS = "one line of text"
-# Debian Policy 5.6.1; what starts with a hyphen would be an option of apt.
-_DEB = "[a-z0-9][a-z0-9+.-]+"
-_DEB_WORDS = "the name of a Debian package"
 _DEB_VERSION = "[0-9][0-9A-Za-z.+:~-]*"
 # PEP 508 and PEP 440; these two become a line of a requirements file.
 _DISTRIBUTION = "[0-9A-Za-z]([0-9A-Za-z._-]*[0-9A-Za-z])?"
@@ -73,6 +69,7 @@ def read_recipe(where: Path) -> Recipe:
         platforms=_platforms(fields),
         python=_python(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
+        debs=deb_sources(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", _service, []),
@@ -102,7 +99,7 @@ def read_lock(where: Path) -> Lock:
         created=fields.moment("created", form=_TIME, what="a time like 2026-01-31T00:00:00Z"),
         platforms=_platforms(fields),
         python_version=python.text("version", match=_MINOR, what=_MINOR_WORDS),
-        python_suite=python.text("suite", match=_SUITE, what=_SUITE_WORDS),
+        python_suite=python.text("suite", match=SUITE, what=SUITE_WORDS),
         debs=python.each("debs", _locked_deb),
         wheels=fields.each("wheels", _locked_package),
         build=fields.each("build", _locked_package),
@@ -110,6 +107,7 @@ def read_lock(where: Path) -> Lock:
         files=fields.each("files", locked_path),
         images=fields.each("images", locked_image, []),
         targets=fields.each("targets", _locked_target, []),
+        os_debs=fields.each("os_debs", _locked_os_deb, []),
         sha256=hashlib.sha256(raw).hexdigest(),
         sm3=sm3(raw).hex(),
     )
@@ -147,6 +145,8 @@ def format_lock(lock: Lock) -> str:
     }
     if lock.images:
         document["images"] = [locked_image_document(image) for image in lock.images]
+    if lock.os_debs:
+        document["os_debs"] = [_deb_document(deb) for deb in lock.os_debs]
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     head = "# Written by `ferry lock`; review it, commit it, do not edit it.\n"
@@ -229,13 +229,13 @@ def _platforms(fields: Fields) -> tuple[Platform, ...]:
 def _python(fields: Fields) -> PythonSource:
     source = PythonSource(
         version=fields.text("version", match=_MINOR, what=_MINOR_WORDS),
-        suite=fields.text("debian", match=_SUITE, what=_SUITE_WORDS),
+        suite=fields.text("debian", match=SUITE, what=SUITE_WORDS),
         packages=fields.texts("packages"),
     )
     fields.close()
     if not source.packages:
         raise fields.refuse("packages", "expected at least one package, got none")
-    _check_each(fields, "packages", source.packages, match=_DEB, what=_DEB_WORDS)
+    _check_each(fields, "packages", source.packages, match=DEB, what=DEB_WORDS)
     return source
 
 
@@ -345,9 +345,14 @@ def _check_images(recipe: Recipe, services: list[str]) -> None:
             raise RecipeError(f'expected the name of a service, got "{image.service}"', place=f"{place}.service")
 
 
+def _locked_os_deb(fields: Fields) -> LockedDeb:
+    suite = fields.text("suite", match=SUITE, what=SUITE_WORDS)
+    return replace(_locked_deb(fields), suite=suite)
+
+
 def _locked_deb(fields: Fields) -> LockedDeb:
     return LockedDeb(
-        name=fields.text("name", match=_DEB, what=_DEB_WORDS),
+        name=fields.text("name", match=DEB, what=DEB_WORDS),
         version=fields.text("version", match=_DEB_VERSION, what="the version of a Debian package"),
         architecture=fields.text("architecture", match="[a-z0-9]+", what="an architecture of Debian"),
         path=relative_path(fields, "path"),
@@ -387,7 +392,8 @@ def _locked_target(fields: Fields) -> LockedTarget:
 
 
 def _deb_document(deb: LockedDeb) -> dict[str, Any]:
-    return {
+    suite = {"suite": deb.suite} if deb.suite else {}
+    return suite | {
         "name": deb.name,
         "version": deb.version,
         "architecture": deb.architecture,

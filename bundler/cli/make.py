@@ -98,7 +98,15 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     recorded = tuple(map(lock_target, targets))
     with Shown() as progress:
         digests = Digests(store_directory(), progress)
-        lock = resolve(wanted, directory, now=_now(), before=before, targets=recorded, digests=digests)
+        lock = resolve(
+            wanted,
+            directory,
+            now=_now(),
+            before=before,
+            targets=recorded,
+            hosts=tuple(targets),
+            digests=digests,
+        )
     _print_targets(lock, targets, findings)
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)
@@ -112,6 +120,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     write_file(path, text)
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
     counts += f", {len(lock.images)} images" if lock.images else ""
+    counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from bundler.errors import FerryError, TrustError
 from bundler.installer.answer import why_not_ready
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
+from bundler.installer.packages import installed_packages, own_packages
 from bundler.installer.ports import listeners
 from bundler.installer.release import Release, read_releases
 from bundler.installer.systemd import Systemd, UnitState
@@ -48,7 +49,10 @@ class Space:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """This host. Mappings are by name of the service, digest or port; `current` is 0 when nothing runs."""
+    """This host. Mappings are by name of the service, digest or port; `current` is 0 when nothing runs.
+
+    `packages` gives what dpkg has installed, with versions: None without dpkg. `own_packages` came with Ferry.
+    """
 
     os_id: str
     os_version: str
@@ -70,6 +74,8 @@ class Facts:
     data: frozenset[str]
     absent: tuple[str, ...]
     is_fresh: bool
+    packages: Mapping[str, str] | None = None
+    own_packages: tuple[str, ...] = ()
 
     @property
     def installed(self) -> Release | None:
@@ -82,7 +88,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
 
     Raises:
         IntegrityError, TrustError: a record or a trusted key on this host is damaged.
-        StepError: systemd does not answer.
+        StepError: systemd or dpkg does not answer.
     """
     system = _os_release(layout.at("/etc/os-release"))
     has_systemd = layout.at("/run/systemd/system").is_dir()
@@ -111,6 +117,8 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         data=_data(layout),
         absent=tuple(path for path in GROUND if not layout.at(path).is_dir()),
         is_fresh=not releases,
+        packages=installed_packages(layout, os.uname().machine),
+        own_packages=own_packages(layout),
     )
 
 

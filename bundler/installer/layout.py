@@ -40,6 +40,16 @@ class Layout:
         return self.state / "releases"
 
     @property
+    def apt(self) -> Path:
+        """A small apt repository: links to the debs of the bundle."""
+        return self.state / "apt"
+
+    @property
+    def packages(self) -> Path:
+        """The names of the Debian packages that Ferry brought."""
+        return self.state / "packages"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

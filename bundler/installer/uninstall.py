@@ -11,6 +11,7 @@ from bundler.installer.apply import read_absent, remove_ground
 from bundler.installer.facts import installed_manifest
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
+from bundler.installer.packages import remove_own
 from bundler.installer.preflight import check_owner
 from bundler.installer.release import read_releases
 from bundler.installer.systemd import Systemd
@@ -22,7 +23,7 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
     It may be repeated after it was cut off. `keep_data` leaves what services and operator wrote: state and settings.
 
     Raises:
-        StepError: systemd does not stop a unit.
+        StepError: systemd does not stop a unit, or apt does not remove a package.
         HostError: a file cannot be removed.
     """
     check_owner(layout)
@@ -36,6 +37,7 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
             for unit in units:
                 _remove(layout.units / unit)
             systemd.reload()
+            remove_own(layout)
             _remove_data(layout, names, keep_data=keep_data)
             remove_ground(layout, absent)
             # What a repeated uninstall starts from goes last; all that this interpreter needs is loaded already.

@@ -12,6 +12,7 @@ IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
 WHEEL = "application/vnd.pypi.wheel+zip"
+DEB = "application/vnd.debian.binary-package"
 OCTETS = "application/octet-stream"
 
 

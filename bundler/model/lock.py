@@ -38,7 +38,10 @@ class LockedPackage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedDeb:
-    """One Debian package; `path` is its place below an archive's base."""
+    """One Debian package; `path` is its place below an archive's base.
+
+    `suite` is empty for packages of the runtime, which has one suite for all.
+    """
 
     name: str
     version: str
@@ -47,6 +50,12 @@ class LockedDeb:
     size: int
     sha256: str
     platform: Platform
+    suite: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """The name that apt gives its file."""
+        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +97,8 @@ class Lock:
     """What a recipe resolved to, for every platform it names.
 
     `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
-    `toolchain` are the wheels of the installer itself, `build` those that sdists are built with.
+    `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
+    `debs` make the Python runtime, `os_debs` are installed on the isolated host.
     """
 
     name: str
@@ -108,3 +118,4 @@ class Lock:
     sm3: str
     images: tuple[LockedImage, ...] = ()
     targets: tuple[LockedTarget, ...] = ()
+    os_debs: tuple[LockedDeb, ...] = ()

@@ -17,9 +17,11 @@ from bundler.model.service import Probe, Service
 FORMAT = "ferry/bundle/v1"
 HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
 FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
-KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "sbom")
+KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "deb", "apt", "sbom")
 # Texts of services become lines of unit files.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# These become names of files on the host, and arguments of apt.
+_ITEM_NAMES = {"deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb", "apt": "Packages|Release"}
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -196,9 +198,10 @@ def _item(fields: Fields) -> Item:
     to = fields.text("to", "")
     if to.startswith("/") or ".." in to.split("/") or "\0" in to:
         raise fields.refuse("to", f'expected a relative path, got "{to}"')
+    kind = fields.text("kind")
     return Item(
-        kind=fields.text("kind"),
-        name=fields.text("name", match="[^/\0]+|[^\0]+", what="a name"),
+        kind=kind,
+        name=fields.text("name", match=_ITEM_NAMES.get(kind, "[^\0]+"), what="a name"),
         version=fields.text("version"),
         purl=fields.text("purl"),
         descriptor=Descriptor(

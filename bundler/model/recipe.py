@@ -22,6 +22,14 @@ class PythonSource:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DebSource:
+    """Packages of a Debian suite that are wanted on the isolated host itself."""
+
+    suite: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FileSource:
     """Files from one place, and where they stand below the root of the installation.
 
@@ -71,3 +79,4 @@ class Recipe:
     images: tuple[ComposedImage | RegistryImage, ...]
     services: tuple[Service, ...]
     sha256: str
+    debs: tuple[DebSource, ...] = ()

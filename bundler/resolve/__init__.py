@@ -8,6 +8,8 @@ from pathlib import Path
 
 from bundler.model.lock import Lock, LockedPath, LockedTarget
 from bundler.model.recipe import Recipe
+from bundler.model.target import Target
+from bundler.resolve.deb import resolve_debs
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
@@ -29,12 +31,14 @@ def resolve(
     now: datetime,
     before: Lock | None = None,
     targets: tuple[LockedTarget, ...] = (),
+    hosts: tuple[Target, ...] = (),
     digests: Digests | None = None,
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
-    `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded. A resolution equal
-    to the lock `before` keeps its `created`, so that resolving again changes nothing.
+    `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
+    known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
+    so that resolving again changes nothing.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
@@ -55,9 +59,14 @@ def resolve(
         files=_files(recipe, directory, digests),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
+        os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
         sha256="",
         sm3="",
     )
+    return _keep_date(lock, before)
+
+
+def _keep_date(lock: Lock, before: Lock | None) -> Lock:
     if before is not None and replace(before, created=lock.created, sha256="", sm3="") == lock:
         return replace(lock, created=before.created)
     return lock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from bundler.apt import Apt, pool_path
+from bundler.apt import Apt, file_parts, pool_path
 from bundler.errors import ResolveError, StepError
 from bundler.model.lock import LockedDeb
 from bundler.model.platform import Platform
@@ -39,18 +39,20 @@ def _closure(source: PythonSource, platform: Platform, directory: Path) -> list[
             place="python.packages",
             hint=f"the apt sources of this host must offer {source.suite}",
         ) from error
-    debs = [_locked(entry, platform) for entry in listed]
+    debs = [locked_deb(entry, platform) for entry in listed]
     return [deb for deb in debs if deb.name not in _NOT_NEEDED]
 
 
-def _locked(entry: dict[str, str], platform: Platform) -> LockedDeb:
-    name, version, architecture = entry["file"].removesuffix(".deb").rsplit("_", 2)
+def locked_deb(entry: dict[str, str], platform: Platform, suite: str = "") -> LockedDeb:
+    """Return what a lock records of a package that apt names."""
+    name, version, architecture = file_parts(entry["file"])
     return LockedDeb(
         name=name,
-        version=version.replace("%3a", ":"),
+        version=version,
         architecture=architecture,
         path=pool_path(entry["uri"]),
         size=int(entry["size"]),
         sha256=entry["sha256"],
         platform=platform,
+        suite=suite,
     )

@@ -33,7 +33,10 @@ _SCHEMA = "bom-1.6.SNAPSHOT.schema.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One component to list: digests in hex, `needs` the bom-refs that it depends on, `inside` what it is made of."""
+    """One component to list: digests in hex, `needs` the bom-refs that it depends on, `inside` what it is made of.
+
+    `mark` keeps apart what is carried for itself and also stands inside another part.
+    """
 
     kind: str
     name: str
@@ -44,11 +47,12 @@ class Part:
     licenses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     inside: tuple[Part, ...] = ()
+    mark: str = ""
 
     @property
     def ref(self) -> str:
         """The bom-ref: two files may share a purl, never a digest and a purl."""
-        return f"{self.purl}#{self.sha256[:16]}"
+        return f"{self.purl}#{self.sha256[:16]}" + (f"-{self.mark}" if self.mark else "")
 
 
 _TYPES = {

@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
-from bundler.installer.steps import health, launcher, release, services, settings, stop, store, switch, trust, units
+from bundler.installer.steps import (
+    health,
+    launcher,
+    packages,
+    release,
+    services,
+    settings,
+    stop,
+    store,
+    switch,
+    trust,
+    units,
+)
 from bundler.installer.steps.step import Step
 
-STEPS: tuple[Step, ...] = (store, trust, release, stop, settings, units, switch, launcher, services, health)
+STEPS: tuple[Step, ...] = (
+    store,
+    trust,
+    packages,
+    release,
+    stop,
+    settings,
+    units,
+    switch,
+    launcher,
+    services,
+    health,
+)

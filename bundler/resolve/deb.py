@@ -1,0 +1,79 @@
+"""Debian packages for the isolated host: what it lacks, by apt itself, for what it has."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bundler.apt import Apt, file_parts
+from bundler.errors import ResolveError, StepError
+from bundler.model.lock import LockedDeb
+from bundler.model.platform import Platform
+from bundler.model.recipe import DebSource
+from bundler.model.target import Package, Target
+from bundler.resolve.python import locked_deb
+
+
+def resolve_debs(
+    sources: tuple[DebSource, ...], platforms: tuple[Platform, ...], hosts: tuple[Target, ...]
+) -> tuple[LockedDeb, ...]:
+    """Return what the described hosts lack for the packages, sorted by platform, name and version.
+
+    For a platform without a host, or with one whose packages are not known, the suite's minimal system counts
+    as installed.
+
+    Raises:
+        ResolveError: this host has no apt, its sources do not have the packages, or a host takes no debs.
+    """
+    if not sources:
+        return ()
+    for host in hosts:
+        _check_host(host, sources[0].suite)
+    found: set[LockedDeb] = set()
+    for platform in platforms:
+        with tempfile.TemporaryDirectory(prefix="ferry-apt-") as directory:
+            apt = Apt(Path(directory), platform.debian, sources[0].suite)
+            known = [host.packages for host in hosts if host.platform == platform] or [None]
+            found |= _missing(apt, sources, platform, known)
+    return tuple(sorted(found, key=lambda deb: (str(deb.platform), deb.name, deb.version)))
+
+
+def _check_host(host: Target, suite: str) -> None:
+    if host.package_manager is not None and host.package_format != "deb":
+        raise ResolveError(
+            f"expected a host with dpkg, {host.name} has {host.package_manager}",
+            place="debs",
+            hint="leave debs out of the recipe for this host",
+        )
+    if host.os.codename is not None and host.os.codename != suite:
+        raise ResolveError(f'expected a host of "{suite}", {host.name} is of "{host.os.codename}"', place="debs.suite")
+
+
+def _missing(
+    apt: Apt,
+    sources: tuple[DebSource, ...],
+    platform: Platform,
+    known: Sequence[tuple[Package, ...] | None],
+) -> set[LockedDeb]:
+    suite, packages = sources[0].suite, tuple(name for source in sources for name in source.packages)
+    found: set[LockedDeb] = set()
+    try:
+        apt.update()
+        minimal = _minimal(apt) if None in known else ()
+        for installed in known:
+            given = minimal if installed is None else installed
+            apt.assume(one for one in given if one.architecture in (platform.debian, "all"))
+            found |= {locked_deb(entry, platform, suite) for entry in apt.closure(packages)}
+    except StepError as error:
+        raise ResolveError(
+            f"apt found no {', '.join(packages)} of {suite} for {platform}: {error.message}",
+            place="debs",
+            hint=f"the apt sources of this host must offer {suite}",
+        ) from error
+    return found
+
+
+def _minimal(apt: Apt) -> tuple[Package, ...]:
+    parts = [file_parts(entry["file"]) for entry in apt.minimal()]
+    return tuple(Package(name=name, version=version, architecture=arch) for name, version, arch in parts)
