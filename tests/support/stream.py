@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,12 @@ from bundler.model.recipe import FileSource
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.store import Store
+
+
+def _peak_kib() -> int:
+    """Return the largest resident set of this program; getrusage would begin with that of its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
 
 
 def carry(work: Path) -> None:
@@ -45,4 +50,4 @@ def carry(work: Path) -> None:
 
 if __name__ == "__main__":
     carry(Path(sys.argv[1]))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(_peak_kib())
