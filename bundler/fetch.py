@@ -65,10 +65,7 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
             *_wanted(lock, platform, Path(work), store),
             *_wanted_images(images, transport, store),
         ]
-        progress.start("fetch", sum(item.size for item in wanted))
-        in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
-    for image in images:
-        _check_image(image, store)
+        _bring(wanted, images, transport, store, progress)
 
 
 def fetch_images(images: Sequence[LockedImage], store: Store, *, progress: Progress) -> None:
@@ -78,7 +75,12 @@ def fetch_images(images: Sequence[LockedImage], store: Store, *, progress: Progr
         TransferError, IntegrityError, RecipeError: as for `fetch`.
     """
     transport = Transport()
-    wanted = list(_wanted_images(images, transport, store))
+    _bring(list(_wanted_images(images, transport, store)), images, transport, store, progress)
+
+
+def _bring(
+    wanted: Sequence[_Wanted], images: Sequence[LockedImage], transport: Transport, store: Store, progress: Progress
+) -> None:
     progress.start("fetch", sum(item.size for item in wanted))
     in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
     for image in images:

@@ -41,6 +41,8 @@ from keystore.errors import KeystoreError
 from keystore.sm2 import PublicKey
 
 _SHOWN = 5
+# The digest that proves the bytes, by the name of a verifier's profile.
+PROFILES = {"gm": "sm3", "standard": "sha256"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,10 +14,9 @@ from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.errors import IntegrityError
 from bundler.model.manifest import Manifest, parse_manifest
-from bundler.verify import Policy, VerifiedBundle, read_trust, verify
+from bundler.verify import PROFILES, Policy, VerifiedBundle, read_trust, verify
 
 _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
-ALGORITHMS = {"gm": "sm3", "standard": "sha256"}
 
 
 @click.command(
@@ -44,7 +43,7 @@ ALGORITHMS = {"gm": "sm3", "standard": "sha256"}
 )
 @click.option(
     "--profile",
-    type=click.Choice(sorted(ALGORITHMS)),
+    type=click.Choice(sorted(PROFILES)),
     default="gm",
     show_default=True,
     help=tr(
@@ -64,7 +63,7 @@ def verify_command(
     """Check a whole bundle."""
     policy = Policy(
         trusted=tuple(read_trust(path) for path in trust),
-        algorithm=ALGORITHMS[profile],
+        algorithm=PROFILES[profile],
         accept_expired=accept_expired_bundle,
     )
     with Shown() as progress:

@@ -24,8 +24,8 @@ from bundler.installer.plan import Plan
 from bundler.installer.status import Status, read_status
 from bundler.installer.systemd import HostSystemd
 from bundler.installer.uninstall import uninstall as uninstall_all
+from bundler.verify import PROFILES
 
-_DIGESTS = {"gm": "sm3", "standard": "sha256"}
 _LAYOUT = Layout()
 
 
@@ -60,7 +60,7 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--profile",
-                type=click.Choice(sorted(_DIGESTS)),
+                type=click.Choice(sorted(PROFILES)),
                 default="gm",
                 show_default=True,
                 help=tr("Which digests prove the bytes: SM3 or SHA-256.", "用哪种摘要校验：SM3 或 SHA-256。"),
@@ -122,7 +122,7 @@ def _options(
 ) -> Options:
     return Options(
         trust=trust,
-        algorithm=_DIGESTS[profile],
+        algorithm=PROFILES[profile],
         changes=changes,
         dry_run=dry_run,
         accept_expired=accept_expired_bundle,
