@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundler.errors import IntegrityError
+from bundler.model.descriptor import MTIME
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest
+from bundler.store import PIECE_BYTES
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
-PIECE_BYTES = 1024 * 1024
-# 2020-01-01: tar warns about files that are older than any computer's clock would say.
-_MTIME = 1577836800
 _LARGEST_HEAD = {"ferry.json": 256 * 1024 * 1024, "ferry.json.sig": 1024, "ferry.json.dsse": 1024 * 1024}
 _QUEUED = 8
 
@@ -48,7 +47,7 @@ def header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = size
     info.mode = 0o644
-    info.mtime = _MTIME
+    info.mtime = MTIME
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
 
 

@@ -19,15 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from bundler.errors import IntegrityError
-from bundler.model.descriptor import LAYER, Descriptor
+from bundler.model.descriptor import LAYER, MTIME, Descriptor
 from bundler.store import PIECE_BYTES, BlobWriter, Store
 
 # What a damaged or hostile archive makes the standard library raise.
 _BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError, OverflowError)
 # What the system says of a name that it cannot make; a full disk is no fault of the archive.
 _UNFIT = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ})
-# 2020-01-01, the one time that files of a bundle have.
-MTIME = 1577836800
 _GZIP_PIECE = 4 * 1024 * 1024
 _GZIP_LEVEL = 6
 # A gzip header and trailer (zlib manual, deflateInit2), the same in every Python, unlike what gzip.compress writes.

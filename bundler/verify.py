@@ -36,6 +36,7 @@ from bundler.attest import check
 from bundler.errors import FerryError, IntegrityError, TrustError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest, parse_manifest
+from bundler.store import PIECE_BYTES
 from keystore import sm3
 from keystore.errors import KeystoreError
 from keystore.sm2 import PublicKey

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 CHUNK_BYTES = 16 * 1024 * 1024
 CHUNKED_ABOVE_BYTES = 64 * 1024 * 1024
+# 2020-01-01, the one time that files of a bundle have: tar warns about files older than any computer's clock would say.
+MTIME = 1577836800
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"

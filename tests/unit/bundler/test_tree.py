@@ -12,8 +12,9 @@ import pytest
 from artifacts import link, make_tar
 
 from bundler.errors import IntegrityError
+from bundler.model.descriptor import MTIME
 from bundler.store import Store
-from bundler.tree import MTIME, pack_layer, unpack_layer, unpack_tar, write_tree_file
+from bundler.tree import pack_layer, unpack_layer, unpack_tar, write_tree_file
 
 OUT = "the member leads out of the tree"
 TWICE = "the member stands twice"
