@@ -23,7 +23,6 @@ from typing import BinaryIO, Protocol
 from bundler.archive import (
     BLOCK,
     END,
-    PIECE_BYTES,
     Head,
     Span,
     check_header,
