@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bundler.errors import IntegrityError
-from bundler.model.lock import LockedDeb
+from bundler.model.deb import LockedDeb
 from bundler.run import run
 from bundler.store import Store
 

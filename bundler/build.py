@@ -13,22 +13,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bundler.aptrepo import list_debs
 from bundler.archive import pack
 from bundler.attest import sign
+from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
 from bundler.contents import CarriedImage, Contents, bundle_parts
 from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
-from bundler.model.descriptor import DEB, OCTETS, WHEEL, Descriptor
+from bundler.model.composed import ComposedImage
+from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
 from bundler.model.lock import Lock
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
-from bundler.model.recipe import ComposedImage, Recipe
+from bundler.model.recipe import Recipe
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
@@ -123,8 +124,6 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
     for package in lock.toolchain:
         if file := package.file_for(platform):
             toolchain.append((file.name, store.describe(file.sha256, WHEEL)))
-    debs = tuple((deb, store.describe(deb.sha256, DEB)) for deb in lock.os_debs if deb.platform == platform)
-    listed = list_debs([deb for deb, _ in debs], store, created=lock.created, architecture=platform.debian)
     return Contents(
         platform=platform,
         runtime=runtime,
@@ -133,8 +132,7 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         toolchain=tuple(toolchain),
         files=tuple((file, store.describe(file.sha256, OCTETS)) for file in lock.files),
         images=(*_composed(recipe, lock, platform, layers, store), *_from_registries(lock, platform, store)),
-        os_debs=debs,
-        repository=tuple((name, store.put(data, OCTETS)) for name, data in listed.items()),
+        host=carry(lock, platform, store),
     )
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from bundler.debs import make_runtime
 from bundler.errors import ResolveError
+from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER, WHEEL, Descriptor
-from bundler.model.lock import Lock, LockedPackage
+from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, Platform, platform_of_machine
-from bundler.model.recipe import ComposedImage, Recipe
+from bundler.model.recipe import Recipe
 from bundler.model.service import Service
+from bundler.model.wheel import LockedPackage
 from bundler.sandbox.wheel import build_wheel
 from bundler.store import Store, derivation_key
 from bundler.tree import Layer, pack_layer, unpack_layer, write_tree_file

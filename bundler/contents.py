@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from packageurl import PackageURL
 from packaging.utils import canonicalize_name
 
+from bundler.carried import HOST_KINDS
+from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import OCTETS, Descriptor
-from bundler.model.lock import Lock, LockedDeb, LockedPackage, LockedPath
+from bundler.model.files import LockedPath
+from bundler.model.lock import Lock
 from bundler.model.manifest import Item
 from bundler.model.platform import Platform
+from bundler.model.purl import deb_purl, generic_purl, image_purl, wheel_purl
 from bundler.model.recipe import Recipe
+from bundler.model.wheel import LockedPackage
 from bundler.resolve.wheel import marker_environment
 from bundler.sbom.document import Part
 from bundler.sbom.metadata import wheel_metadata
@@ -35,8 +40,7 @@ class CarriedImage:
 class Contents:
     """The parts of one bundle: `layers` from the lowest up, the runtime's first.
 
-    Wheels come with their package, files and the host's Debian packages with their lock; `repository` are the
-    files that list those packages.
+    Wheels come with their package, files with their lock; `host` is what the host itself is to get.
     """
 
     platform: Platform
@@ -46,8 +50,7 @@ class Contents:
     toolchain: tuple[tuple[str, Descriptor], ...]
     files: tuple[tuple[LockedPath, Descriptor], ...]
     images: tuple[CarriedImage, ...]
-    os_debs: tuple[tuple[LockedDeb, Descriptor], ...] = ()
-    repository: tuple[tuple[str, Descriptor], ...] = ()
+    host: tuple[Item, ...] = ()
 
     def items(self, recipe: Recipe, lock: Lock) -> tuple[Item, ...]:
         """Return every item, the toolchain first: install.sh finds it without reading on."""
@@ -56,7 +59,7 @@ class Contents:
             *self._toolchain(),
             *self._wheels(),
             *self._files(recipe),
-            *self._os_debs(recipe),
+            *self.host,
             *self._images(),
         )
 
@@ -72,7 +75,7 @@ class Contents:
             kind="python",
             name=name,
             version=version,
-            purl=_generic(f"{name}-runtime", version, arch=self.platform.debian),
+            purl=generic_purl(f"{name}-runtime", version, arch=self.platform.debian),
             descriptor=self.runtime.descriptor,
             source=(("suite", lock.python_suite),),
             lineage=tuple(deb_purl(deb, lock.python_suite) for deb in debs),
@@ -85,7 +88,7 @@ class Contents:
                 kind="toolchain",
                 name=name,
                 version=version,
-                purl=_pypi(distribution, version, name),
+                purl=wheel_purl(distribution, version, name),
                 descriptor=descriptor,
             )
 
@@ -98,10 +101,10 @@ class Contents:
                 kind="wheel",
                 name=name,
                 version=package.version,
-                purl=_pypi(package.name, package.version, name),
+                purl=wheel_purl(package.name, package.version, name),
                 descriptor=descriptor,
                 source=built,
-                lineage=(_pypi(package.name, package.version, file.name),) if file.is_sdist else (),
+                lineage=(wheel_purl(package.name, package.version, file.name),) if file.is_sdist else (),
             )
 
     def _files(self, recipe: Recipe) -> Iterator[Item]:
@@ -111,31 +114,11 @@ class Contents:
                 kind="file",
                 name=file.name,
                 version=purl.version or recipe.version if purl else recipe.version,
-                purl=file.purl or _generic(f"{recipe.name}/{file.to}", recipe.version),
+                purl=file.purl or generic_purl(f"{recipe.name}/{file.to}", recipe.version),
                 descriptor=descriptor,
                 source=(("url", file.url),) if file.url else (),
                 to=file.to,
                 executable=file.executable,
-            )
-
-    def _os_debs(self, recipe: Recipe) -> Iterator[Item]:
-        for deb, descriptor in self.os_debs:
-            yield Item(
-                kind="deb",
-                name=deb.file_name,
-                version=deb.version,
-                purl=deb_purl(deb, deb.suite),
-                descriptor=descriptor,
-                source=(("package", deb.name), ("suite", deb.suite)),
-            )
-        for name, descriptor in self.repository:
-            yield Item(
-                kind="apt",
-                name=name,
-                version=recipe.version,
-                purl=_generic(f"{recipe.name}/apt/{name}", recipe.version),
-                descriptor=descriptor,
-                lineage=tuple(deb_purl(deb, deb.suite) for deb, _ in self.os_debs),
             )
 
     def _images(self) -> Iterator[Item]:
@@ -159,7 +142,7 @@ def _image_part(kind: str, image: CarriedImage, descriptor: Descriptor, lineage:
         kind=kind,
         name=reference,
         version=tag or digest,
-        purl=_oci_purl(repository, descriptor, tag if kind == "image" else ""),
+        purl=image_purl(repository, descriptor, tag if kind == "image" else ""),
         descriptor=descriptor,
         source=image.source,
         lineage=lineage,
@@ -183,7 +166,7 @@ def bundle_parts(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -
             licenses=needs.licences(item),
             needs=needs.of(item),
             inside=debs if item.kind == "python" else (),
-            mark="host" if item.kind == "deb" else "",
+            mark="host" if item.kind in HOST_KINDS else "",
         )
         parts.setdefault(part.ref, part)
     return list(parts.values())
@@ -214,7 +197,7 @@ class _Needs:
 
 
 def _plain_name(item: Item) -> str:
-    if item.kind == "deb":
+    if item.kind in HOST_KINDS:
         return dict(item.source)["package"]
     return canonicalize_name(item.name.split("-")[0]) if item.kind in ("wheel", "toolchain") else item.name
 
@@ -223,23 +206,3 @@ def _deb_part(deb: LockedDeb, suite: str, store: Store) -> Part:
     sm3 = store.describe(deb.sha256, OCTETS).sm3
     purl = deb_purl(deb, suite)
     return Part(kind="deb", name=deb.name, version=deb.version, purl=purl, sha256=deb.sha256, sm3=sm3)
-
-
-def deb_purl(deb: LockedDeb, suite: str) -> str:
-    """Return the purl of a Debian package."""
-    qualifiers = {"arch": deb.architecture, "distro": suite}
-    return PackageURL("deb", "debian", deb.name, deb.version, qualifiers).to_string()
-
-
-def _pypi(name: str, version: str, file: str) -> str:
-    return PackageURL("pypi", None, canonicalize_name(name), version, {"file_name": file}).to_string()
-
-
-def _generic(name: str, version: str, **qualifiers: str) -> str:
-    space, _, last = name.rpartition("/")
-    return PackageURL("generic", space or None, last, version, qualifiers).to_string()
-
-
-def _oci_purl(name: str, descriptor: Descriptor, tag: str) -> str:
-    qualifiers = {"repository_url": name, **({"tag": tag} if tag else {})}
-    return PackageURL("oci", None, name.rpartition("/")[2], f"sha256:{descriptor.sha256}", qualifiers).to_string()

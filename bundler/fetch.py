@@ -14,11 +14,14 @@ from packaging.pylock import PackageSdist, PackageWheel
 from bundler import uv
 from bundler.apt import Apt
 from bundler.errors import IntegrityError, RecipeError, TransferError
+from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import OCTETS, WHEEL
+from bundler.model.files import LockedPath
 from bundler.model.image import LockedBlob, LockedImage, parse_described
-from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
+from bundler.model.lock import Lock
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
+from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.registry import Registry
 from bundler.store import Store, in_threads
 from bundler.transport import Headers, Transport

@@ -1,15 +1,50 @@
-"""The Debian packages that a recipe wants on the isolated host, taken from its document."""
+"""Debian packages: those that a recipe wants on the isolated host, and all that a lock names."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 from bundler.model.document import Fields
-from bundler.model.recipe import DebSource
+from bundler.model.path import relative_path
+from bundler.model.platform import Platform, parse_platform
 
 SUITE = "[a-z]+"
 SUITE_WORDS = "the suite of a Debian release"
 # Debian Policy 5.6.1; what starts with a hyphen would be an option of apt.
 DEB = "[a-z0-9][a-z0-9+.-]+"
 DEB_WORDS = "the name of a Debian package"
+_VERSION = "[0-9][0-9A-Za-z.+:~-]*"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DebSource:
+    """Packages of a Debian suite that are wanted on the isolated host itself."""
+
+    suite: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedDeb:
+    """One Debian package; `path` is its place below an archive's base.
+
+    `suite` is empty for packages of the runtime, which has one suite for all.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    path: str
+    size: int
+    sha256: str
+    platform: Platform
+    suite: str = ""
+
+    @property
+    def file_name(self) -> str:
+        """The name that apt gives its file."""
+        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
 
 
 def deb_sources(fields: Fields) -> tuple[DebSource, ...]:
@@ -33,3 +68,36 @@ def _deb_source(fields: Fields) -> DebSource:
     if not source.packages:
         raise fields.refuse("packages", "expected at least one package, got none")
     return source
+
+
+def locked_os_deb(fields: Fields) -> LockedDeb:
+    """Take one package for the isolated host from a lock."""
+    suite = fields.text("suite", match=SUITE, what=SUITE_WORDS)
+    return replace(locked_deb(fields), suite=suite)
+
+
+def locked_deb(fields: Fields) -> LockedDeb:
+    """Take one package from a lock."""
+    return LockedDeb(
+        name=fields.text("name", match=DEB, what=DEB_WORDS),
+        version=fields.text("version", match=_VERSION, what="the version of a Debian package"),
+        architecture=fields.text("architecture", match="[a-z0-9]+", what="an architecture of Debian"),
+        path=relative_path(fields, "path"),
+        size=fields.integer("size", least=1),
+        sha256=fields.hex("sha256"),
+        platform=parse_platform(fields.text("platform"), place=fields.place("platform")),
+    )
+
+
+def locked_deb_document(deb: LockedDeb) -> dict[str, Any]:
+    """Return a package as it stands in a lock."""
+    suite = {"suite": deb.suite} if deb.suite else {}
+    return suite | {
+        "name": deb.name,
+        "version": deb.version,
+        "architecture": deb.architecture,
+        "path": deb.path,
+        "size": deb.size,
+        "sha256": deb.sha256,
+        "platform": str(deb.platform),
+    }

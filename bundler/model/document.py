@@ -14,6 +14,9 @@ _MISSING = object()
 _MOST = 2**63 - 1
 # Neither a path nor an argument can hold a NUL, and half of a surrogate pair has no UTF-8.
 _UNFIT = re.compile("[\0\ud800-\udfff]")
+# One line, as it stands in a unit.
+LINE = r"[^\x00-\x1f\x7f]*"
+LINE_WORDS = "one line of text"
 _TYPES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
 
 

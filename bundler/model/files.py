@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from packageurl import PackageURL
 
 from bundler.model.document import Fields, describe
-from bundler.model.lock import LockedPath
-from bundler.model.recipe import FileSource
+from bundler.model.path import absolute_path, any_path, relative_path
 
 # Places of the runtime and of the system, which a file of the payload must not replace.
 _TAKEN = frozenset({".ferry", "bin", "dev", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr"})
-_PATH_HINT = "use a relative path with forward slashes and no '..'"
 _KINDS = ("path", "url", "weights")
 _PURL = "pkg:huggingface/OWNER/NAME@REVISION"
 _SECRET = re.compile("(?i).*(token|secret|passw|signature|credential|api_?key).*|sig|auth|key")
 
 
-def relative_path(fields: Fields, key: str) -> str:
-    """Take a relative path that leads nowhere else."""
-    text = fields.text(key)
-    parts = PurePosixPath(text).parts
-    if not parts or text.startswith("/") or ".." in parts or "\\" in text or not text.isprintable():
-        raise fields.refuse(key, f"expected a relative path, got {describe(text)}", hint=_PATH_HINT)
-    return str(PurePosixPath(text))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileSource:
+    """Files from one place, and where they stand below the root of the installation.
+
+    Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `weights` a directory of
+    a model, checked to be whole) or `url`. `image` says whether composed images hold them; None leaves it to the size.
+    """
+
+    to: str
+    path: str = ""
+    outside: bool = False
+    weights: bool = False
+    url: str = ""
+    sha256: str = ""
+    size: int | None = None
+    executable: bool = False
+    purl: str = ""
+    image: bool | None = None
 
 
-def _absolute_path(fields: Fields, key: str) -> str:
-    text = fields.text(key)
-    parts = PurePosixPath(text).parts
-    if not text.startswith("/") or len(parts) < 2 or ".." in parts or "\\" in text or not text.isprintable():
-        raise fields.refuse(key, f"expected an absolute path, got {describe(text)}", hint="use no '..' in it")
-    return str(PurePosixPath("/", *parts[1:]))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedPath:
+    """One regular file, and its place below the root of the installation.
 
+    It comes from `url`, or from `path`: beside the recipe or, if absolute, anywhere on the builder. `image` says
+    whether composed images hold it.
+    """
 
-def _any_path(fields: Fields, key: str) -> str:
-    starts = fields.text_ahead(key)
-    return _absolute_path(fields, key) if starts.startswith("/") else relative_path(fields, key)
+    path: str
+    to: str
+    size: int
+    sha256: str
+    executable: bool
+    url: str = ""
+    image: bool = True
+    purl: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called outside the builder: an absolute path is the business of that host alone."""
+        return self.to if self.url or self.path.startswith("/") else self.path
 
 
 def file_source(fields: Fields) -> FileSource:
@@ -65,7 +84,7 @@ def file_source(fields: Fields) -> FileSource:
             image=image,
         )
     if kind == "weights":
-        return FileSource(path=_any_path(fields, "weights"), to=to, weights=True, purl=purl, image=image)
+        return FileSource(path=any_path(fields, "weights"), to=to, weights=True, purl=purl, image=image)
     outside = fields.flag("outside", False)
     return FileSource(path=_source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
 
@@ -75,7 +94,7 @@ def _source_path(fields: Fields, *, outside: bool) -> str:
     if not outside and starts.startswith("/"):
         hint = 'say "outside: true" beside it to take what does not stand beside the recipe'
         raise fields.refuse("path", f"expected a relative path, got {describe(starts)}", hint=hint)
-    path = _absolute_path(fields, "path") if outside else relative_path(fields, "path")
+    path = absolute_path(fields, "path") if outside else relative_path(fields, "path")
     if any("**" in part and part != "**" for part in path.split("/")):
         raise fields.refuse("path", f'expected "**" as a whole directory, got {describe(path)}')
     return path
@@ -124,7 +143,7 @@ def locked_path(fields: Fields) -> LockedPath:
         raise fields.refuse("url", 'expected one of path, url, "path" is there too')
     is_url = fields.has("url")
     return LockedPath(
-        path="" if is_url else _any_path(fields, "path"),
+        path="" if is_url else any_path(fields, "path"),
         url=_url(fields) if is_url else "",
         to=relative_path(fields, "to"),
         size=fields.integer("size"),

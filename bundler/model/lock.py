@@ -2,83 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from bundler.model.image import LockedImage
-from bundler.model.platform import Platform
+from bundler.model.deb import SUITE, SUITE_WORDS, LockedDeb, locked_deb, locked_deb_document, locked_os_deb
+from bundler.model.document import LINE, LINE_WORDS, Fields
+from bundler.model.files import LockedPath, locked_path, locked_path_document
+from bundler.model.image import LockedImage, locked_image, locked_image_document
+from bundler.model.platform import Platform, take_platforms
+from bundler.model.python import MINOR, MINOR_WORDS
+from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION
+from bundler.model.wheel import LockedPackage, locked_package, locked_package_document
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedFile:
-    """A file of a package index or archive: its name, size in bytes, SHA-256, and the platforms it serves."""
-
-    name: str
-    size: int
-    sha256: str
-    platforms: tuple[Platform, ...]
-
-    @property
-    def is_sdist(self) -> bool:
-        """Whether a wheel must be built from it."""
-        return not self.name.endswith(".whl")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedPackage:
-    """One distribution of a package index at one version."""
-
-    name: str
-    version: str
-    files: tuple[LockedFile, ...]
-
-    def file_for(self, platform: Platform) -> LockedFile | None:
-        """Return the file that serves `platform`, if the package is wanted there."""
-        return next((file for file in self.files if platform in file.platforms), None)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedDeb:
-    """One Debian package; `path` is its place below an archive's base.
-
-    `suite` is empty for packages of the runtime, which has one suite for all.
-    """
-
-    name: str
-    version: str
-    architecture: str
-    path: str
-    size: int
-    sha256: str
-    platform: Platform
-    suite: str = ""
-
-    @property
-    def file_name(self) -> str:
-        """The name that apt gives its file."""
-        return f"{self.name}_{self.version.replace(':', '%3a')}_{self.architecture}.deb"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LockedPath:
-    """One regular file, and its place below the root of the installation.
-
-    It comes from `url`, or from `path`: beside the recipe or, if absolute, anywhere on the builder. `image` says
-    whether composed images hold it.
-    """
-
-    path: str
-    to: str
-    size: int
-    sha256: str
-    executable: bool
-    url: str = ""
-    image: bool = True
-    purl: str = ""
-
-    @property
-    def name(self) -> str:
-        """What it is called outside the builder: an absolute path is the business of that host alone."""
-        return self.to if self.url or self.path.startswith("/") else self.path
+FORMAT = "ferry/lock/v1"
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,3 +57,75 @@ class Lock:
     images: tuple[LockedImage, ...] = ()
     targets: tuple[LockedTarget, ...] = ()
     os_debs: tuple[LockedDeb, ...] = ()
+
+
+def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
+    """Take a lock from its document; the digests are those of its file.
+
+    Raises:
+        the error of `fields`: the field that is wrong.
+    """
+    fields.text("format", match=re.escape(FORMAT), what=f'"{FORMAT}"')
+    python = fields.mapping("python")
+    lock = Lock(
+        name=fields.text("name", match=NAME, what=NAME_WORDS),
+        version=fields.text("version", match=VERSION),
+        recipe_sha256=fields.hex("recipe_sha256"),
+        as_of=fields.moment("as_of", form=DATE, what="a date like 2026-01-31"),
+        created=fields.moment("created", form=_TIME, what="a time like 2026-01-31T00:00:00Z"),
+        platforms=take_platforms(fields),
+        python_version=python.text("version", match=MINOR, what=MINOR_WORDS),
+        python_suite=python.text("suite", match=SUITE, what=SUITE_WORDS),
+        debs=python.each("debs", locked_deb),
+        wheels=fields.each("wheels", locked_package),
+        build=fields.each("build", locked_package),
+        toolchain=fields.each("toolchain", locked_package),
+        files=fields.each("files", locked_path),
+        images=fields.each("images", locked_image, []),
+        targets=fields.each("targets", _locked_target, []),
+        os_debs=fields.each("os_debs", locked_os_deb, []),
+        sha256=sha256,
+        sm3=sm3,
+    )
+    python.close()
+    fields.close()
+    return lock
+
+
+def _locked_target(fields: Fields) -> LockedTarget:
+    return LockedTarget(
+        name=fields.text("name", match=LINE, what=LINE_WORDS),
+        os=fields.text("os", match=LINE, what=LINE_WORDS),
+        version=fields.text("version", match=LINE, what=LINE_WORDS),
+        machine=fields.text("machine", match=LINE, what=LINE_WORDS),
+        sha256=fields.hex("sha256"),
+    )
+
+
+def lock_document(lock: Lock) -> dict[str, Any]:
+    """Return a lock as it is written."""
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "name": lock.name,
+        "version": lock.version,
+        "recipe_sha256": lock.recipe_sha256,
+        "as_of": lock.as_of,
+        "created": lock.created,
+        "platforms": [str(platform) for platform in lock.platforms],
+        "python": {
+            "version": lock.python_version,
+            "suite": lock.python_suite,
+            "debs": [locked_deb_document(deb) for deb in lock.debs],
+        },
+        "wheels": [locked_package_document(package) for package in lock.wheels],
+        "build": [locked_package_document(package) for package in lock.build],
+        "toolchain": [locked_package_document(package) for package in lock.toolchain],
+        "files": [locked_path_document(file) for file in lock.files],
+    }
+    if lock.images:
+        document["images"] = [locked_image_document(image) for image in lock.images]
+    if lock.os_debs:
+        document["os_debs"] = [locked_deb_document(deb) for deb in lock.os_debs]
+    if lock.targets:
+        document["targets"] = [asdict(target) for target in lock.targets]
+    return document

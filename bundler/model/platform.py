@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bundler.errors import RecipeError
+from bundler.model.document import Fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,3 +61,17 @@ def parse_platform(text: str, *, place: str = "platform") -> Platform:
 def platform_of_machine(machine: str) -> Platform | None:
     """Return the platform that `uname -m` names, or None for one that Ferry does not carry."""
     return next((platform for platform in PLATFORMS if platform.machine == machine), None)
+
+
+def take_platforms(fields: Fields) -> tuple[Platform, ...]:
+    """Take `platforms`, each once.
+
+    Raises:
+        the error of `fields`: none is there, or one is not known.
+    """
+    names = fields.texts("platforms")
+    if not names:
+        raise fields.refuse("platforms", 'expected at least one platform, such as "linux/amd64", got none')
+    if len(set(names)) != len(names):
+        raise fields.refuse("platforms", "a platform stands twice")
+    return tuple(parse_platform(name, place=f"{fields.place('platforms')}[{i}]") for i, name in enumerate(names))

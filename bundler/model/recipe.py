@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from bundler.model.image import RegistryImage
-from bundler.model.platform import Platform
-from bundler.model.service import Service
+from bundler.errors import RecipeError
+from bundler.model.composed import ComposedImage, composed_image
+from bundler.model.deb import DebSource, deb_sources
+from bundler.model.document import LINE, LINE_WORDS, Fields
+from bundler.model.files import FileSource, file_source
+from bundler.model.image import RegistryImage, registry_image
+from bundler.model.platform import Platform, take_platforms
+from bundler.model.python import PythonSource, python_source
+from bundler.model.service import Service, check_services, recipe_service
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PythonSource:
-    """Where the Python runtime comes from: a suite of Debian and the packages that make it up.
-
-    `version` is the minor version (`3.11`) that wheels are chosen for.
-    """
-
-    version: str
-    suite: str
-    packages: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DebSource:
-    """Packages of a Debian suite that are wanted on the isolated host itself."""
-
-    suite: str
-    packages: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileSource:
-    """Files from one place, and where they stand below the root of the installation.
-
-    Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `weights` a directory of
-    a model, checked to be whole) or `url`. `image` says whether composed images hold them; None leaves it to the size.
-    """
-
-    to: str
-    path: str = ""
-    outside: bool = False
-    weights: bool = False
-    url: str = ""
-    sha256: str = ""
-    size: int | None = None
-    executable: bool = False
-    purl: str = ""
-    image: bool | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ComposedImage:
-    """A container image that Ferry composes from the locked parts: runtime, wheels, files."""
-
-    reference: str
-    service: str
-    environment: tuple[tuple[str, str], ...] = ()
+FORMAT = "ferry/recipe/v1"
+NAME = "[a-z0-9]([a-z0-9.-]{0,48}[a-z0-9])?"
+NAME_WORDS = "a name of lower-case letters, digits, dots and hyphens, at most 50 characters"
+VERSION = r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}"
+DATE = "%Y-%m-%d"
+_MOST_DAYS = 36500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,3 +45,54 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+
+
+def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
+    """Take a recipe from its document; `sha256` is that of its file.
+
+    Raises:
+        the error of `fields`, RecipeError: the field that is wrong.
+    """
+    fields.text("format", match=re.escape(FORMAT), what=f'"{FORMAT}"')
+    recipe = Recipe(
+        name=fields.text("name", match=NAME, what=NAME_WORDS),
+        version=fields.text("version", match=VERSION, what="a version in quotes"),
+        description=fields.text("description", "", match=LINE, what=LINE_WORDS),
+        sequence=fields.integer("sequence", least=1),
+        as_of=fields.moment("as_of", form=DATE, what='a date in quotes, "YYYY-MM-DD"'),
+        valid_days=fields.integer("valid_days", 0, most=_MOST_DAYS),
+        platforms=take_platforms(fields),
+        python=python_source(fields.mapping("python")),
+        wheels=fields.texts("wheels", []),
+        debs=deb_sources(fields),
+        files=fields.each("files", file_source, []),
+        images=fields.each("images", _image, []),
+        services=fields.each("services", recipe_service, []),
+        sha256=sha256,
+    )
+    fields.close()
+    check_services(recipe.services)
+    _check_images(recipe)
+    return recipe
+
+
+def _image(fields: Fields) -> ComposedImage | RegistryImage:
+    return registry_image(fields) if fields.has("reference") else composed_image(fields)
+
+
+def _check_images(recipe: Recipe) -> None:
+    services = [service.name for service in recipe.services]
+    seen: set[str] = set()
+    for index, image in enumerate(recipe.images):
+        place = f"images[{index}]"
+        if isinstance(image, ComposedImage):
+            names = [(image.reference, "compose")]
+        else:
+            names = [(image.reference.name_of(image.reference.sha256), "reference")]
+            names += [(alias, f"aliases[{i}]") for i, alias in enumerate(image.aliases)]
+        for name, field in names:
+            if name in seen:
+                raise RecipeError(f'the reference "{name}" stands twice', place=f"{place}.{field}")
+            seen.add(name)
+        if isinstance(image, ComposedImage) and image.service not in services:
+            raise RecipeError(f'expected the name of a service, got "{image.service}"', place=f"{place}.service")

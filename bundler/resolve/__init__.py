@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundler.model.lock import Lock, LockedPath, LockedTarget
+from bundler.model.files import LockedPath
+from bundler.model.lock import Lock, LockedTarget
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
 from bundler.resolve.deb import resolve_debs

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from bundler.apt import Apt, file_parts
 from bundler.errors import ResolveError, StepError
-from bundler.model.lock import LockedDeb
+from bundler.model.deb import DebSource, LockedDeb
 from bundler.model.platform import Platform
-from bundler.model.recipe import DebSource
 from bundler.model.target import Package, Target
-from bundler.resolve.python import locked_deb
+from bundler.resolve.python import deb_of_entry
 
 
 def resolve_debs(
@@ -64,7 +63,7 @@ def _missing(
         for installed in known:
             given = minimal if installed is None else installed
             apt.assume(one for one in given if one.architecture in (platform.debian, "all"))
-            found |= {locked_deb(entry, platform, suite) for entry in apt.closure(packages)}
+            found |= {deb_of_entry(entry, platform, suite) for entry in apt.closure(packages)}
     except StepError as error:
         raise ResolveError(
             f"apt found no {', '.join(packages)} of {suite} for {platform}: {error.message}",

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bundler.errors import RecipeError
-from bundler.model.lock import LockedPath
-from bundler.model.recipe import FileSource
+from bundler.model.files import FileSource, LockedPath
 from bundler.resolve.digests import Digests, Measured
 from bundler.resolve.weights import check_weights
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from bundler.errors import FerryError, IntegrityError, ResolveError
+from bundler.model.composed import ComposedImage
 from bundler.model.document import Fields
 from bundler.model.image import INDEXES, Described, LockedBlob, LockedImage, RegistryImage, parse_described
 from bundler.model.platform import Platform
-from bundler.model.recipe import ComposedImage
 from bundler.registry import Found, Registry
 from bundler.transport import Transport
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from bundler.apt import Apt, file_parts, pool_path
 from bundler.errors import ResolveError, StepError
-from bundler.model.lock import LockedDeb
+from bundler.model.deb import LockedDeb
 from bundler.model.platform import Platform
-from bundler.model.recipe import PythonSource
+from bundler.model.python import PythonSource
 
 # Dependencies of maintainer scripts, which a relocatable tree never runs.
 _NOT_NEEDED = frozenset({"debconf", "debianutils", "dpkg", "gcc-12-base", "openssl", "readline-common", "tar"})
@@ -39,11 +39,11 @@ def _closure(source: PythonSource, platform: Platform, directory: Path) -> list[
             place="python.packages",
             hint=f"the apt sources of this host must offer {source.suite}",
         ) from error
-    debs = [locked_deb(entry, platform) for entry in listed]
+    debs = [deb_of_entry(entry, platform) for entry in listed]
     return [deb for deb in debs if deb.name not in _NOT_NEEDED]
 
 
-def locked_deb(entry: dict[str, str], platform: Platform, suite: str = "") -> LockedDeb:
+def deb_of_entry(entry: dict[str, str], platform: Platform, suite: str = "") -> LockedDeb:
     """Return what a lock records of a package that apt names."""
     name, version, architecture = file_parts(entry["file"])
     return LockedDeb(

@@ -12,9 +12,9 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 
 from bundler import uv
 from bundler.errors import ResolveError
-from bundler.model.lock import LockedFile, LockedPackage
 from bundler.model.platform import Platform
 from bundler.model.recipe import Recipe
+from bundler.model.wheel import LockedFile, LockedPackage
 
 # The runtime brings its own C library, so wheels are chosen for that and not for the host's.
 GLIBC_OF_SUITE = {"bullseye": (2, 31), "bookworm": (2, 36), "trixie": (2, 41)}

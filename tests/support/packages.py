@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from bundler.model.lock import LockedDeb
+from bundler.model.deb import LockedDeb
 from bundler.model.platform import PLATFORMS
 
 

@@ -14,10 +14,10 @@ from bundler.attest import sign
 from bundler.cli import ferry
 from bundler.fetch import fetch
 from bundler.model.descriptor import OCTETS
+from bundler.model.files import FileSource
 from bundler.model.manifest import HEAD_NAMES, Entry, format_manifest
 from bundler.model.platform import PLATFORMS
 from bundler.model.progress import Silent
-from bundler.model.recipe import FileSource
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.store import Store

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from bundler.model.lock import Lock, LockedPath
+from bundler.model.composed import ComposedImage
+from bundler.model.files import LockedPath
+from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS
-from bundler.model.recipe import ComposedImage, PythonSource, Recipe
+from bundler.model.python import PythonSource
+from bundler.model.recipe import Recipe
 from bundler.model.service import Service
 
 

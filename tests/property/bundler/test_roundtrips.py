@@ -18,11 +18,14 @@ from mirror import Answer, Mirror
 
 from bundler.errors import IntegrityError, RecipeError
 from bundler.load import format_lock, read_lock, read_recipe
+from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import OCTETS
 from bundler.model.document import Fields
-from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
+from bundler.model.files import LockedPath
+from bundler.model.lock import Lock
 from bundler.model.manifest import parse_manifest
 from bundler.model.platform import PLATFORMS
+from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.store import Hasher, Store
 from bundler.transport import Transport
 from bundler.tree import pack_layer, unpack_layer, unpack_tar

@@ -11,10 +11,13 @@ from values import recipe, service
 from bundler.compose import Composer, builder_platform, compose_image, image_index
 from bundler.contents import CarriedImage, Contents, bundle_parts
 from bundler.errors import IntegrityError, ResolveError
+from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER, OCTETS, WHEEL
-from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
+from bundler.model.files import LockedPath
+from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS
 from bundler.model.service import Service
+from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.store import Store
 from bundler.tree import Layer
 

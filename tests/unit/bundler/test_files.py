@@ -18,11 +18,9 @@ from bundler.errors import FerryError, IntegrityError, RecipeError, ResolveError
 from bundler.fetch import fetch
 from bundler.load import format_lock, read_lock
 from bundler.model.document import Fields
-from bundler.model.files import file_source, locked_path
-from bundler.model.lock import LockedPath
+from bundler.model.files import FileSource, LockedPath, file_source, locked_path
 from bundler.model.platform import PLATFORMS
 from bundler.model.progress import Silent
-from bundler.model.recipe import FileSource
 from bundler.resolve.digests import REMEMBERED_ABOVE_BYTES, Digests
 from bundler.resolve.file import resolve_files
 from bundler.resolve.length import content_length

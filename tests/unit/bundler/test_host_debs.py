@@ -15,10 +15,9 @@ from packages import make_deb
 from bundler.aptrepo import list_debs
 from bundler.errors import IntegrityError, RecipeError, ResolveError
 from bundler.load import format_lock, read_lock, read_recipe
+from bundler.model.deb import DebSource, LockedDeb
 from bundler.model.descriptor import OCTETS
-from bundler.model.lock import LockedDeb
 from bundler.model.platform import PLATFORMS
-from bundler.model.recipe import DebSource
 from bundler.resolve.deb import resolve_debs
 from bundler.store import Store
 from bundler.target.find import find_target

@@ -8,8 +8,10 @@ import yaml
 
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
+from bundler.model.composed import ComposedImage
+from bundler.model.files import FileSource
 from bundler.model.platform import PLATFORMS
-from bundler.model.recipe import ComposedImage, FileSource, PythonSource
+from bundler.model.python import PythonSource
 from bundler.model.service import Probe
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"

@@ -7,9 +7,8 @@ from packaging.tags import Tag
 
 from bundler.apt import pool_path
 from bundler.errors import RecipeError, ResolveError
-from bundler.model.lock import LockedPath
+from bundler.model.files import FileSource, LockedPath
 from bundler.model.platform import PLATFORMS
-from bundler.model.recipe import FileSource
 from bundler.resolve.file import resolve_files
 from bundler.resolve.wheel import marker_environment, wheel_tags
 

@@ -6,8 +6,7 @@ import pytest
 from weights import model, safetensors
 
 from bundler.errors import RecipeError
-from bundler.model.lock import LockedPath
-from bundler.model.recipe import FileSource
+from bundler.model.files import FileSource, LockedPath
 from bundler.resolve.file import resolve_files
 
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

@@ -8,11 +8,12 @@ import pytest
 from bundler.errors import FerryError, RecipeError, ResolveError
 from bundler.load import format_lock, read_lock, read_recipe
 from bundler.model.image import LockedBlob, LockedImage
-from bundler.model.lock import Lock, LockedFile, LockedPackage, LockedTarget
+from bundler.model.lock import Lock, LockedTarget
 from bundler.model.platform import PLATFORMS
 from bundler.model.recipe import Recipe
 from bundler.model.reference import parse_reference
 from bundler.model.target import FileSystem, Target, Versioned
+from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.target.fit import Finding, carried_bytes, check_lock, check_recipe, glibc_floor, lock_target
 from bundler.target.stock import stock_target
 

@@ -1,0 +1,23 @@
+"""What a bundle carries for the isolated host itself: one module for each kind, one line here."""
+
+from __future__ import annotations
+
+from bundler.carried.deb import carry_debs
+from bundler.model.lock import Lock
+from bundler.model.manifest import Item
+from bundler.model.platform import Platform
+from bundler.store import Store
+
+# Each returns the items of its kind, and puts into the store what is made and not fetched.
+_CARRIERS = (carry_debs,)
+# Kinds of packages; `source` of such an item says its `package`.
+HOST_KINDS = ("deb",)
+
+
+def carry(lock: Lock, platform: Platform, store: Store) -> tuple[Item, ...]:
+    """Return the items for the host on `platform`, kind by kind.
+
+    Raises:
+        IntegrityError, StepError: as the module of each kind says.
+    """
+    return tuple(item for carrier in _CARRIERS for item in carrier(lock, platform, store))

@@ -1,0 +1,46 @@
+"""The host's Debian packages in a bundle, and the lists by which plain apt-get finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bundler.aptrepo import list_debs
+from bundler.model.deb import LockedDeb
+from bundler.model.descriptor import DEB, OCTETS
+from bundler.model.lock import Lock
+from bundler.model.manifest import Item
+from bundler.model.platform import Platform
+from bundler.model.purl import deb_purl, generic_purl
+from bundler.store import Store
+
+
+def carry_debs(lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
+    """Return the packages of the lock for `platform`, then the files of the repository that lists them.
+
+    Raises:
+        IntegrityError, StepError: as for `list_debs`.
+    """
+    debs = [deb for deb in lock.os_debs if deb.platform == platform]
+    for deb in debs:
+        yield Item(
+            kind="deb",
+            name=deb.file_name,
+            version=deb.version,
+            purl=deb_purl(deb, deb.suite),
+            descriptor=store.describe(deb.sha256, DEB),
+            source=(("package", deb.name), ("suite", deb.suite)),
+        )
+    yield from _repository(debs, lock, platform, store)
+
+
+def _repository(debs: Sequence[LockedDeb], lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
+    listed = list_debs(debs, store, created=lock.created, architecture=platform.debian)
+    for name, data in listed.items():
+        yield Item(
+            kind="apt",
+            name=name,
+            version=lock.version,
+            purl=generic_purl(f"{lock.name}/apt/{name}", lock.version),
+            descriptor=store.put(data, OCTETS),
+            lineage=tuple(deb_purl(deb, deb.suite) for deb in debs),
+        )

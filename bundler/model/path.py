@@ -1,0 +1,33 @@
+"""Paths in a document: where they may lead."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from bundler.model.document import Fields, describe
+
+_PATH_HINT = "use a relative path with forward slashes and no '..'"
+
+
+def relative_path(fields: Fields, key: str) -> str:
+    """Take a relative path that leads nowhere else."""
+    text = fields.text(key)
+    parts = PurePosixPath(text).parts
+    if not parts or text.startswith("/") or ".." in parts or "\\" in text or not text.isprintable():
+        raise fields.refuse(key, f"expected a relative path, got {describe(text)}", hint=_PATH_HINT)
+    return str(PurePosixPath(text))
+
+
+def absolute_path(fields: Fields, key: str) -> str:
+    """Take an absolute path without `..`."""
+    text = fields.text(key)
+    parts = PurePosixPath(text).parts
+    if not text.startswith("/") or len(parts) < 2 or ".." in parts or "\\" in text or not text.isprintable():
+        raise fields.refuse(key, f"expected an absolute path, got {describe(text)}", hint="use no '..' in it")
+    return str(PurePosixPath("/", *parts[1:]))
+
+
+def any_path(fields: Fields, key: str) -> str:
+    """Take an absolute path, or a relative one."""
+    starts = fields.text_ahead(key)
+    return absolute_path(fields, key) if starts.startswith("/") else relative_path(fields, key)
