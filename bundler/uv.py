@@ -21,7 +21,15 @@ _OLDEST_PYTHON = "3.11"
 _LINUX = "sys_platform == 'linux' and platform_python_implementation == 'CPython'"
 
 
-def lock(requirements: Sequence[str], *, python: str, as_of: str, machines: Sequence[str], work: Path) -> Pylock:
+def lock(
+    requirements: Sequence[str],
+    *,
+    python: str,
+    as_of: str,
+    machines: Sequence[str],
+    constraints: Sequence[str] = (),
+    work: Path,
+) -> Pylock:
     """Resolve `requirements` as of the end of a day for every machine at once, as PEP 751 describes.
 
     `work` is an empty directory for uv's files.
@@ -29,7 +37,7 @@ def lock(requirements: Sequence[str], *, python: str, as_of: str, machines: Sequ
     Raises:
         ResolveError: nothing satisfies the requirements; the message is uv's.
     """
-    (work / "pyproject.toml").write_text(_project(requirements, python, machines))
+    (work / "pyproject.toml").write_text(_project(requirements, python, machines, constraints))
     # The day is meant to its end, so that "as of the release date" includes the release.
     words = ["lock", "--quiet", "--exclude-newer", f"{as_of}T23:59:59Z", "--no-python-downloads"]
     _uv([*words, "--python", sys.executable], work)
@@ -61,15 +69,16 @@ def locate(pins: Sequence[str], *, python: str, work: Path) -> Pylock:
     return _read(work / "pylock.toml")
 
 
-def _project(requirements: Sequence[str], python: str, machines: Sequence[str]) -> str:
+def _project(requirements: Sequence[str], python: str, machines: Sequence[str], constraints: Sequence[str]) -> str:
     """Return a project that wants `requirements` on CPython `python` of each machine, whatever Python runs here."""
-    wanted = ",\n".join(f"  {_quoted(requirement)}" for requirement in requirements)
+    wanted, held = (",\n".join(f"  {_quoted(one)}" for one in ones) for ones in (requirements, constraints))
     major, minor = python.split(".")
     versions = f"python_full_version >= '{python}' and python_full_version < '{major}.{int(minor) + 1}'"
     environments = ",\n".join(f"  \"{versions} and {_LINUX} and platform_machine == '{name}'\"" for name in machines)
     return (
         f'[project]\nname = "ferry-recipe"\nversion = "0"\nrequires-python = ">={_OLDEST_PYTHON}"\n'
         f"dependencies = [\n{wanted}\n]\n\n[tool.uv]\nenvironments = [\n{environments}\n]\n"
+        f"constraint-dependencies = [\n{held}\n]\n"
     )
 
 

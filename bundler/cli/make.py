@@ -1,33 +1,21 @@
-"""`ferry lock` and `ferry build`: the commands of the connected host."""
+"""`ferry build`: a recipe and its lock become a bundle."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from bundler.build import Built, build, read_inputs
+from bundler.build import Built, build
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
-from bundler.cli.target import print_findings
-from bundler.errors import RecipeError
-from bundler.load import format_lock, lock_path, read_lock, read_recipe
-from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, parse_platform
-from bundler.model.recipe import Recipe
-from bundler.model.target import Target
-from bundler.resolve import resolve
-from bundler.resolve.digests import Digests
-from bundler.store import Store, write_file
-from bundler.target.find import find_target
-from bundler.target.fit import Finding, check_lock, check_recipe, lock_target
+from bundler.store import Store
 
-_RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
+RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
 
 
 def store_directory() -> Path:
@@ -36,111 +24,6 @@ def store_directory() -> Path:
         return Path(chosen)
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (cache if cache.is_absolute() else Path("~/.cache").expanduser()) / "ferry" / "store"
-
-
-def _now() -> datetime:
-    """Return the time, or the one that SOURCE_DATE_EPOCH fixes."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return datetime.fromtimestamp(int(fixed), UTC) if fixed.isdigit() else datetime.now(UTC)
-
-
-@click.command(
-    "lock",
-    short_help=tr("Write what exactly answers a recipe.", "写出配方的锁定文件。"),
-    help=tr(
-        "Resolve RECIPE (a directory or recipe.yaml) and write recipe.lock.yaml beside it.\n\n"
-        "Every file is named with its digest; nothing of the payload is fetched. Review and commit the lock.",
-        "解析 RECIPE（目录或 recipe.yaml），在旁边写出 recipe.lock.yaml。\n\n"
-        "每个文件都带摘要；此时不下载任何内容。请审查并提交锁定文件。",
-    ),
-    epilog=tr(
-        "Examples:  ferry lock recipes/hello  |  ferry lock --check recipes/hello  |  "
-        "ferry lock recipes/hello --target debian-12/amd64 --target host.yaml",
-        "示例：ferry lock recipes/hello  |  ferry lock --check recipes/hello  |  "
-        "ferry lock recipes/hello --target debian-12/amd64 --target host.yaml",
-    ),
-)
-@_RECIPE
-@click.option(
-    "--check",
-    is_flag=True,
-    help=tr("Only say whether the lock is of this recipe; offline.", "只检查锁定文件是否匹配配方；不联网。"),
-)
-@click.option(
-    "--target",
-    "names",
-    multiple=True,
-    metavar="TARGET",
-    help=tr(
-        "An isolated host that it must fit (file, short form or stock name, see `ferry target`); may be repeated.",
-        "必须适配的隔离主机（文件、短格式或内置名称，见 `ferry target`），可重复。",
-    ),
-)
-def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
-    """Write or check a lock."""
-    path = lock_path(recipe)
-    targets = [find_target(name) for name in names]
-    if check:
-        with Shown() as progress:
-            inputs = read_inputs(recipe, Digests(store_directory(), progress))
-        _check_targets(*inputs, targets, where=recipe)
-        click.echo(tr(f"{path} is the lock of this recipe", f"{path} 与配方一致"))
-        return
-    before = None
-    if path.exists():
-        try:
-            before = read_lock(recipe)
-        except RecipeError as error:
-            click.echo(tr(f"the old lock is replaced: {error}", f"替换旧的锁定文件：{error}"), err=True)
-    directory = recipe if recipe.is_dir() else recipe.parent
-    wanted = read_recipe(recipe)
-    findings = [check_recipe(wanted, target) for target in targets]
-    recorded = tuple(map(lock_target, targets))
-    with Shown() as progress:
-        digests = Digests(store_directory(), progress)
-        lock = resolve(
-            wanted,
-            directory,
-            now=_now(),
-            before=before,
-            targets=recorded,
-            hosts=tuple(targets),
-            digests=digests,
-        )
-    _print_targets(lock, targets, findings)
-    if before and before.targets and not targets:
-        dropped = ", ".join(target.name for target in before.targets)
-        click.echo(
-            tr(f"no longer checked against {dropped}: see --target", f"不再按 {dropped} 检查：见 --target"), err=True
-        )
-    text = format_lock(lock).encode()
-    if path.exists() and path.read_bytes() == text:
-        click.echo(tr(f"{path} is up to date", f"{path} 已是最新"))
-        return
-    write_file(path, text)
-    counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
-    counts += f", {len(lock.images)} images" if lock.images else ""
-    counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
-    click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
-
-
-def _print_targets(lock: Lock, targets: Sequence[Target], findings: Sequence[list[Finding]]) -> None:
-    """Check what a lock chose against each target, and print all that was checked."""
-    for target, found in zip(targets, findings, strict=True):
-        chosen = check_lock(lock, target)
-        click.echo(tr(f"fits {target.name}:", f"适配 {target.name}："))
-        print_findings([*found, *chosen])
-
-
-def _check_targets(recipe: Recipe, lock: Lock, targets: Sequence[Target], *, where: Path) -> None:
-    for target in targets:
-        if lock_target(target) not in lock.targets:
-            raise RecipeError(
-                f"the lock was not made for {target.name}",
-                place="targets",
-                hint=f"run: ferry lock {where} --target ...",
-            )
-    _print_targets(lock, targets, [check_recipe(recipe, target) for target in targets])
 
 
 @click.command(
@@ -158,7 +41,7 @@ def _check_targets(recipe: Recipe, lock: Lock, targets: Sequence[Target], *, whe
         "示例：ferry build recipes/hello --yes -o hello.tar",
     ),
 )
-@_RECIPE
+@RECIPE
 @click.option(
     "-o",
     "--output",

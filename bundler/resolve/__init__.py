@@ -16,6 +16,7 @@ from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
+from bundler.resolve.update import Update
 from bundler.resolve.wheel import resolve_wheels
 from bundler.transport import Transport
 
@@ -23,6 +24,7 @@ from bundler.transport import Transport
 TOOLCHAIN = ("click", "cryptography", "gmssl", "installer", "rich")
 # What sdists are built with; a newer setuptools lacks what old sdists import.
 BUILD = ("setuptools<81", "wheel")
+_DISTRIBUTIONS = ("wheels", "build", "toolchain")
 
 
 def resolve(
@@ -34,16 +36,20 @@ def resolve(
     targets: tuple[LockedTarget, ...] = (),
     hosts: tuple[Target, ...] = (),
     digests: Digests | None = None,
+    update: Update | None = None,
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
     `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
     known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
-    so that resolving again changes nothing.
+    so that resolving again changes nothing. With `update` only what it names moves.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
+    if update is not None:
+        update.check()
+    kept = {what: update.pins(getattr(update.before, what)) for what in _DISTRIBUTIONS} if update else {}
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -54,9 +60,9 @@ def resolve(
         python_suite=recipe.python.suite,
         platforms=recipe.platforms,
         debs=resolve_python(recipe.python, recipe.platforms),
-        wheels=resolve_wheels(recipe.wheels, recipe, what="wheels"),
-        build=resolve_wheels(BUILD, recipe, what="build"),
-        toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
+        wheels=resolve_wheels(recipe.wheels, recipe, what="wheels", kept=kept.get("wheels", ())),
+        build=resolve_wheels(BUILD, recipe, what="build", kept=kept.get("build", ())),
+        toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain", kept=kept.get("toolchain", ())),
         files=_files(recipe, directory, digests),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
@@ -64,7 +70,7 @@ def resolve(
         sha256="",
         sm3="",
     )
-    return _keep_date(lock, before)
+    return _keep_date(update.apply(lock, recipe) if update else lock, before)
 
 
 def _keep_date(lock: Lock, before: Lock | None) -> Lock:

@@ -21,8 +21,12 @@ GLIBC_OF_SUITE = {"bullseye": (2, 31), "bookworm": (2, 36), "trixie": (2, 41)}
 _OLDEST_GLIBC = 5
 
 
-def resolve_wheels(requirements: tuple[str, ...], recipe: Recipe, *, what: str) -> tuple[LockedPackage, ...]:
+def resolve_wheels(
+    requirements: tuple[str, ...], recipe: Recipe, *, what: str, kept: tuple[str, ...] = ()
+) -> tuple[LockedPackage, ...]:
     """Resolve requirements for all platforms of a recipe; `what` names the field in messages.
+
+    `kept` are exact pins (`name==version`) of what must not move, whether or not it is needed.
 
     Raises:
         ResolveError: no answer, or a package has neither a wheel nor an sdist for a platform.
@@ -31,9 +35,19 @@ def resolve_wheels(requirements: tuple[str, ...], recipe: Recipe, *, what: str) 
         return ()
     machines = [platform.machine for platform in recipe.platforms]
     with tempfile.TemporaryDirectory(prefix="ferry-uv-") as work:
-        pylock = uv.lock(
-            requirements, python=recipe.python.version, as_of=recipe.as_of, machines=machines, work=Path(work)
-        )
+        try:
+            pylock = uv.lock(
+                requirements,
+                python=recipe.python.version,
+                as_of=recipe.as_of,
+                machines=machines,
+                constraints=kept,
+                work=Path(work),
+            )
+        except ResolveError as error:
+            if kept:
+                error.hint = "others must move too: name them with --update as well, or lock everything anew"
+            raise
     chosen: dict[str, dict[Platform, LockedFile]] = {}
     versions: dict[str, str] = {}
     for platform in recipe.platforms:
