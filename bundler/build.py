@@ -34,6 +34,7 @@ from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.sandbox.boot import boot
+from bundler.sandbox.emulation import emulates
 from bundler.sbom import image_components, make_sbom
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
 from bundler.tree import Layer
@@ -173,14 +174,18 @@ def _from_registries(lock: Lock, platform: Platform, store: Store) -> list[Carri
 
 
 def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> dict[str, str]:
-    """Boot the services without network, once for every combination of layers and services."""
-    if not recipe.services or composer.platform != builder_platform():
+    """Boot the services without network, once for every combination of layers and services.
+
+    Services of another processor boot where this host emulates it.
+    """
+    is_own = composer.platform == builder_platform()
+    if not recipe.services or not (is_own or emulates(composer.platform)):
         return {}
     digests = [layer.descriptor.sha256 for layer in contents.layers]
     key = derivation_key("2", "boot", *digests, repr(recipe.services))
     known = store.remembered(key)
     if known is None:
-        known = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version)
+        known = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version, emulated=not is_own)
         store.remember(key, known)
     return known
 

@@ -102,7 +102,9 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
         click.echo(json.dumps(document))
         return
     booted = ", ".join(f"{name} {seconds} s" for name, seconds in sorted(built.booted.items()))
-    not_booted = tr("not booted: another platform than this host's", "未启动测试：平台与本机不同")
+    not_booted = tr(
+        "not booted: this host neither has nor emulates its processor", "未启动测试：本机不是也不能模拟该处理器"
+    )
     click.echo(f"{built.path}: {manifest.name} {manifest.version} {manifest.platform}")
     click.echo(
         tr(
