@@ -1,0 +1,1 @@
+"""A verified bundle, served to hosts nearby without unpacking it: images, wheels, packages, files."""
