@@ -15,6 +15,7 @@ from typing import BinaryIO
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import MTIME
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest
+from bundler.model.volume import Part
 from bundler.store import PIECE_BYTES
 
 BLOCK = 512
@@ -25,11 +26,16 @@ _QUEUED = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """Where an entry's bytes stand in the tar: its header at `header`, its data from `data` on."""
+    """Where an entry's bytes, or a part of them, stand in the tar: header at `header`, data from `data` on."""
 
-    entry: Entry
+    part: Part
     header: int
     data: int
+
+    @property
+    def entry(self) -> Entry:
+        """The entry that the bytes are of."""
+        return self.part.entry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +64,15 @@ def padding(size: int) -> int:
 
 def spans(manifest: Manifest, start: int) -> Iterator[Span]:
     """Yield where each entry of the manifest must stand, from `start` (the end of the head) on."""
+    yield from lay_out((Part(entry=entry, start=0, length=entry.size) for entry in manifest.entries), start)
+
+
+def lay_out(parts: Iterable[Part], start: int) -> Iterator[Span]:
+    """Yield where parts stand that follow one another from `start` on."""
     position = start
-    for entry in manifest.entries:
-        yield Span(entry=entry, header=position, data=position + BLOCK)
-        position += BLOCK + entry.size + padding(entry.size)
+    for part in parts:
+        yield Span(part=part, header=position, data=position + BLOCK)
+        position += part.tar_bytes
 
 
 def total_size(manifest: Manifest, start: int) -> int:
@@ -107,10 +118,10 @@ def check_header(block: bytes, span: Span) -> None:
     Raises:
         IntegrityError: it is not; the message says what stands there.
     """
-    if block == header(span.entry.name, span.entry.size):
+    if block == header(span.part.name, span.part.length):
         return
     raise IntegrityError(
-        f'expected the header of "{span.entry.name}" ({span.entry.size} bytes), got {_shown(block)}',
+        f'expected the header of "{span.part.name}" ({span.part.length} bytes), got {_shown(block)}',
         place=f"offset {span.header}",
         hint="an entry is missing, added, renamed, of another size or kind: carry the bundle again",
     )

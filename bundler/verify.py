@@ -10,37 +10,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from bundler.archive import (
-    BLOCK,
     END,
     Head,
-    Span,
-    check_header,
-    padding,
     read_head,
     spans,
     total_size,
 )
 from bundler.attest import check
-from bundler.errors import FerryError, IntegrityError, TrustError
-from bundler.model.descriptor import CHUNK_BYTES
+from bundler.checks import Checks, Sink
+from bundler.errors import IntegrityError, TrustError
 from bundler.model.manifest import Entry, Manifest, parse_manifest
-from bundler.store import PIECE_BYTES
-from keystore import sm3
 from keystore.errors import KeystoreError
 from keystore.sm2 import PublicKey
 
-_SHOWN = 5
 # The digest that proves the bytes, by the name of a verifier's profile.
 PROFILES = {"gm": "sm3", "standard": "sha256"}
 
@@ -68,21 +58,6 @@ class VerifiedBundle:
     head_end: int
     key: PublicKey
     algorithm: str
-
-
-class Sink(Protocol):
-    """Where the bytes of entries go while they are checked; a place counts only after `finish`."""
-
-    def write(self, entry: Entry, offset: int, data: memoryview) -> None:
-        """Take bytes of an entry at an offset; several threads call at once, each for its own part."""
-
-    def finish(self, entry: Entry) -> None:
-        """Every byte of this entry came and is right."""
-
-
-class _Digest(Protocol):
-    def update(self, data: memoryview) -> None: ...
-    def hexdigest(self) -> str: ...
 
 
 def read_trust(path: Path) -> PublicKey:
@@ -139,7 +114,7 @@ def verify(
         manifest, key = read_manifest(head, policy, now=now)
         started(manifest)
         _check_size(stream, manifest, head.end)
-        checks = _Entries(stream.fileno(), policy.algorithm, sink, wanted, advance)
+        checks = Checks(stream.fileno(), policy.algorithm, sink, wanted, advance)
         checks.run(list(spans(manifest, head.end)), total_size(manifest, head.end) - len(END))
     return VerifiedBundle(
         path=path,
@@ -166,126 +141,3 @@ def _check_size(stream: BinaryIO, manifest: Manifest, start: int) -> None:
             f"expected {expected} bytes, got {got}: the bundle is {kind}",
             hint="carry the bundle again and compare its size on both sides",
         )
-
-
-class _Entries:
-    """Steps 5 and 6 on all cores: one piece of work per entry, one per chunk of a large entry."""
-
-    def __init__(
-        self,
-        fd: int,
-        algorithm: str,
-        sink: Sink | None,
-        wanted: Callable[[Entry], bool],
-        advance: Callable[[int], None],
-    ) -> None:
-        self._fd = fd
-        self._algorithm = algorithm
-        self._sink = sink
-        self._wanted = wanted
-        self._advance = advance
-        self._errors: list[tuple[int, FerryError]] = []
-        self._lock = threading.Lock()
-        self._open_parts: dict[str, int] = {}
-
-    def run(self, all_spans: Sequence[Span], end: int) -> None:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            try:
-                for future in [pool.submit(self._guarded, job, at) for job, at in self._jobs(all_spans)]:
-                    future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-        if _read(self._fd, len(END), end) != END:
-            self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
-        self._raise()
-
-    def _raise(self) -> None:
-        if not self._errors:
-            return
-        found = [error for _, error in sorted(self._errors, key=lambda pair: pair[0])]
-        if len(found) == 1:
-            raise found[0]
-        lines = "".join(f"\n  {error}" for error in found[:_SHOWN])
-        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise IntegrityError(f"{len(found)} places are damaged:{lines}{more}", hint=found[0].hint)
-
-    def _guarded(self, job: Callable[[], None], at: int) -> None:
-        try:
-            job()
-        except IntegrityError as error:
-            with self._lock:
-                self._errors.append((at, error))
-
-    def _jobs(self, all_spans: Sequence[Span]) -> Iterator[tuple[Callable[[], None], int]]:
-        for span in all_spans:
-            entry = span.entry
-            if self._algorithm == "sm3" and entry.chunks:
-                self._open_parts[entry.name] = len(entry.chunks)
-                for index, digest in enumerate(entry.chunks):
-                    start = index * CHUNK_BYTES
-                    length = min(CHUNK_BYTES, entry.size - start)
-                    yield self._piece(span, start, length, digest), span.data + start
-            else:
-                self._open_parts[entry.name] = 1
-                digest = entry.sm3 if self._algorithm == "sm3" else entry.sha256
-                yield self._piece(span, 0, entry.size, digest), span.header
-
-    def _piece(self, span: Span, start: int, length: int, digest: str) -> Callable[[], None]:
-        def job() -> None:
-            if start == 0:
-                check_header(_read(self._fd, BLOCK, span.header), span)
-                rest = padding(span.entry.size)
-                if _read(self._fd, rest, span.data + span.entry.size) != bytes(rest):
-                    raise IntegrityError("expected zero padding", place=f'behind "{span.entry.name}"')
-            self._hash(span, start, length, digest)
-            with self._lock:
-                self._open_parts[span.entry.name] -= 1
-                last = self._open_parts[span.entry.name] == 0
-            if last and self._sink is not None and self._wanted(span.entry):
-                self._sink.finish(span.entry)
-
-        return job
-
-    def _hash(self, span: Span, start: int, length: int, expected: str) -> None:
-        entry = span.entry
-        sink = self._sink if self._sink is not None and self._wanted(entry) else None
-        digest: _Digest = sm3.new() if self._algorithm == "sm3" else hashlib.sha256()
-        buffer = memoryview(bytearray(min(PIECE_BYTES, length)))
-        done = 0
-        while done < length:
-            view = buffer[: min(PIECE_BYTES, length - done)]
-            count = _read_into(self._fd, view, span.data + start + done)
-            if count == 0:
-                break
-            digest.update(view[:count])
-            if sink is not None:
-                sink.write(entry, start + done, view[:count])
-            self._advance(count)
-            done += count
-        got = digest.hexdigest()
-        if got != expected:
-            raise IntegrityError(
-                f"expected {self._algorithm} {expected}, got {got}",
-                place=f'"{entry.name}" at offset {span.data + start}',
-                hint="the medium or the copy is damaged, or someone changed it: carry the bundle again",
-            )
-
-
-def _read(fd: int, count: int, offset: int) -> bytes:
-    buffer = memoryview(bytearray(count))
-    done = 0
-    while done < count and (got := _read_into(fd, buffer[done:], offset + done)):
-        done += got
-    return bytes(buffer[:done])
-
-
-def _read_into(fd: int, view: memoryview, offset: int) -> int:
-    try:
-        return os.preadv(fd, [view], offset)
-    except OSError as error:
-        raise IntegrityError(
-            f"the medium cannot be read: {error.strerror}",
-            place=f"offset {offset}",
-            hint="clean or replace the medium and carry the bundle again",
-        ) from error

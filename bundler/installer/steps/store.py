@@ -74,6 +74,7 @@ class _Parts:
         self._store = store
         self._lock = threading.Lock()
         self._open: dict[str, int] = {}
+        self._right: dict[str, int] = {}
         self._done: dict[str, Entry] = {}
 
     def _path(self, entry: Entry) -> Path:
@@ -89,8 +90,11 @@ class _Parts:
             count = os.pwrite(fd, data, offset)
             data, offset = data[count:], offset + count
 
-    def finish(self, entry: Entry) -> None:
+    def finish(self, entry: Entry, count: int) -> None:
         with self._lock:
+            right = self._right[entry.name] = self._right.get(entry.name, 0) + count
+            if right < entry.size:
+                return
             fd = self._open.pop(entry.name, None)
             self._done[entry.name] = entry
         if fd is None:

@@ -39,7 +39,7 @@ class Collector:
         held = self.data.setdefault(entry.name, bytearray(entry.size))
         held[offset : offset + len(data)] = data
 
-    def finish(self, entry: Entry) -> None:
+    def finish(self, entry: Entry, count: int) -> None:
         self.finished.append(entry.name)
 
 

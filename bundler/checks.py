@@ -1,0 +1,169 @@
+"""Every byte of a tar against the digests that a believed manifest promises, on all cores, in constant memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from bundler.archive import BLOCK, END, Span, check_header, padding
+from bundler.errors import FerryError, IntegrityError
+from bundler.model.descriptor import CHUNK_BYTES
+from bundler.model.manifest import Entry
+from bundler.model.volume import Part
+from bundler.store import PIECE_BYTES
+from keystore import sm3
+
+_SHOWN = 5
+
+
+class Sink(Protocol):
+    """Where the bytes of entries go while they are checked; a place counts only after `finish`."""
+
+    def write(self, entry: Entry, offset: int, data: memoryview) -> None:
+        """Take bytes of an entry at an offset; several threads call at once, each for its own part."""
+
+    def finish(self, entry: Entry, count: int) -> None:
+        """`count` more bytes of this entry came and are right; a whole entry comes at once, or volume by volume."""
+
+
+class _Digest(Protocol):
+    def update(self, data: memoryview) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class Checks:
+    """Checks what stands in a tar on all cores: one piece of work per entry, one per chunk of a large entry."""
+
+    def __init__(
+        self,
+        fd: int,
+        algorithm: str,
+        sink: Sink | None,
+        wanted: Callable[[Entry], bool],
+        advance: Callable[[int], None],
+    ) -> None:
+        self._fd = fd
+        self._algorithm = algorithm
+        self._sink = sink
+        self._wanted = wanted
+        self._advance = advance
+        self._errors: list[tuple[int, FerryError]] = []
+        self._lock = threading.Lock()
+        self._open_pieces: dict[int, int] = {}
+
+    def run(self, all_spans: Sequence[Span], end: int) -> None:
+        """Check every span, and that the archive ends at `end`.
+
+        Raises:
+            IntegrityError: all that is damaged. A sink's own errors pass through.
+        """
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            try:
+                for future in [pool.submit(self._guarded, job, at) for job, at in self._jobs(all_spans)]:
+                    future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        if _read(self._fd, len(END), end) != END:
+            self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
+        self._raise()
+
+    def _raise(self) -> None:
+        if not self._errors:
+            return
+        found = [error for _, error in sorted(self._errors, key=lambda pair: pair[0])]
+        if len(found) == 1:
+            raise found[0]
+        lines = "".join(f"\n  {error}" for error in found[:_SHOWN])
+        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise IntegrityError(f"{len(found)} places are damaged:{lines}{more}", hint=found[0].hint)
+
+    def _guarded(self, job: Callable[[], None], at: int) -> None:
+        try:
+            job()
+        except IntegrityError as error:
+            with self._lock:
+                self._errors.append((at, error))
+
+    def _jobs(self, all_spans: Sequence[Span]) -> Iterator[tuple[Callable[[], None], int]]:
+        for span in all_spans:
+            pieces = list(self._pieces(span.part))
+            self._open_pieces[span.header] = len(pieces)
+            yield self._piece(span, *pieces[0]), span.header
+            for start, length, algorithm, digest in pieces[1:]:
+                yield self._piece(span, start, length, algorithm, digest), span.data + start - span.part.start
+
+    def _pieces(self, part: Part) -> Iterator[tuple[int, int, str, str]]:
+        """Yield start, length, algorithm and digest of all that has a digest of its own; chunks have SM3 alone."""
+        entry = part.entry
+        is_whole = part.length == entry.size
+        if is_whole and not (entry.chunks and self._algorithm == "sm3"):
+            yield 0, entry.size, self._algorithm, entry.sm3 if self._algorithm == "sm3" else entry.sha256
+            return
+        for start in range(part.start, part.start + part.length, CHUNK_BYTES):
+            yield start, min(CHUNK_BYTES, entry.size - start), "sm3", entry.chunks[start // CHUNK_BYTES]
+
+    def _piece(self, span: Span, start: int, length: int, algorithm: str, digest: str) -> Callable[[], None]:
+        part = span.part
+
+        def job() -> None:
+            if start == part.start:
+                check_header(_read(self._fd, BLOCK, span.header), span)
+                rest = padding(part.length)
+                if _read(self._fd, rest, span.data + part.length) != bytes(rest):
+                    raise IntegrityError("expected zero padding", place=f'behind "{part.name}"')
+            self._hash(span, start, length, algorithm, digest)
+            with self._lock:
+                self._open_pieces[span.header] -= 1
+                last = self._open_pieces[span.header] == 0
+            if last and self._sink is not None and self._wanted(span.entry):
+                self._sink.finish(part.entry, part.length)
+
+        return job
+
+    def _hash(self, span: Span, start: int, length: int, algorithm: str, expected: str) -> None:
+        entry, at = span.entry, span.data + start - span.part.start
+        sink = self._sink if self._sink is not None and self._wanted(entry) else None
+        digest: _Digest = sm3.new() if algorithm == "sm3" else hashlib.sha256()
+        buffer = memoryview(bytearray(min(PIECE_BYTES, length)))
+        done = 0
+        while done < length:
+            view = buffer[: min(PIECE_BYTES, length - done)]
+            count = _read_into(self._fd, view, at + done)
+            if count == 0:
+                break
+            digest.update(view[:count])
+            if sink is not None:
+                sink.write(entry, start + done, view[:count])
+            self._advance(count)
+            done += count
+        got = digest.hexdigest()
+        if got != expected:
+            raise IntegrityError(
+                f"expected {algorithm} {expected}, got {got}",
+                place=f'"{entry.name}" at offset {at}',
+                hint="the medium or the copy is damaged, or someone changed it: carry the bundle again",
+            )
+
+
+def _read(fd: int, count: int, offset: int) -> bytes:
+    buffer = memoryview(bytearray(count))
+    done = 0
+    while done < count and (got := _read_into(fd, buffer[done:], offset + done)):
+        done += got
+    return bytes(buffer[:done])
+
+
+def _read_into(fd: int, view: memoryview, offset: int) -> int:
+    try:
+        return os.preadv(fd, [view], offset)
+    except OSError as error:
+        raise IntegrityError(
+            f"the medium cannot be read: {error.strerror}",
+            place=f"offset {offset}",
+            hint="clean or replace the medium and carry the bundle again",
+        ) from error
