@@ -109,7 +109,7 @@ def verify(
     Raises:
         TrustError, IntegrityError: as the steps say. A sink's own errors pass through.
     """
-    with _open(path) as stream:
+    with open_bundle(path) as stream:
         head = read_head(stream)
         manifest, key = read_manifest(head, policy, now=now)
         started(manifest)
@@ -126,7 +126,12 @@ def verify(
     )
 
 
-def _open(path: Path) -> BinaryIO:
+def open_bundle(path: Path) -> BinaryIO:
+    """Open a bundle or a volume for reading.
+
+    Raises:
+        IntegrityError: it cannot be read.
+    """
     try:
         return path.open("rb")
     except OSError as error:

@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "build": ("bundler.cli.make", "build_command"),
     "verify": ("bundler.cli.check", "verify_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
+    "split": ("bundler.cli.split", "split_command"),
     "serve": ("bundler.cli.serve", "serve_command"),
     "host": ("bundler.cli.host", "host_group"),
     "keystore": ("bundler.cli.keystore", "keystore_group"),

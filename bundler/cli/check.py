@@ -6,15 +6,18 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bundler.archive import read_head
 from bundler.cli.messages import tr
+from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
-from bundler.errors import IntegrityError
+from bundler.errors import FerryError, IntegrityError
 from bundler.model.manifest import Manifest, parse_manifest
-from bundler.verify import PROFILES, Policy, VerifiedBundle, read_trust, verify
+from bundler.verify import Policy, VerifiedBundle, verify
+from bundler.volumes import VerifiedVolume, is_volume, verify_volume
 
 _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
 
@@ -23,58 +26,73 @@ _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
     "verify",
     short_help=tr("Check a bundle against a trusted key.", "用可信公钥校验数据包。"),
     help=tr(
-        "Check BUNDLE: its signature by the trusted key, then every byte of it. Nothing is unpacked.\n\n"
+        "Check BUNDLE: its signature by the trusted key, then every byte of it. Nothing is unpacked. "
+        "Volumes are checked each by itself; what is damaged or not among them is listed.\n\n"
         "Exit code 0 means that all of it is right; 6 that bytes are wrong, 7 that the key or signature is refused.",
-        "校验 BUNDLE：先验证可信公钥的签名，再校验每个字节，不解包任何内容。\n\n"
+        "校验 BUNDLE：先验证可信公钥的签名，再校验每个字节，不解包任何内容。分卷逐个校验，并列出损坏或缺少的分卷。\n\n"
         "退出码 0 表示全部正确；6 表示字节有误；7 表示密钥或签名被拒绝。",
     ),
     epilog=tr(
-        "Example:  ferry verify agentscope.tar --trust release.pem",
-        "示例：ferry verify agentscope.tar --trust release.pem",
+        "Examples:  ferry verify agentscope.tar --trust release.pem  |  ferry verify /mnt/dvd/*.tar",
+        "示例：ferry verify agentscope.tar --trust release.pem  |  ferry verify /mnt/dvd/*.tar",
     ),
 )
-@_BUNDLE
-@click.option(
-    "--trust",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help=tr("Public key (PEM) that you trust; may be given several times.", "可信公钥（PEM），可多次给出。"),
-)
-@click.option(
-    "--profile",
-    type=click.Choice(sorted(PROFILES)),
-    default="gm",
-    show_default=True,
-    help=tr(
-        "Digest that proves the bytes: gm is SM3, standard is SHA-256.",
-        "校验摘要：gm 为 SM3，standard 为 SHA-256。",
-    ),
-)
-@click.option(
-    "--accept-expired-bundle",
-    is_flag=True,
-    help=tr("Accept a bundle that is past its end.", "接受已过期的数据包。"),
-)
+@click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE...")
+@policy_options
 @click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
-def verify_command(
-    bundle: Path, trust: tuple[Path, ...], profile: str, accept_expired_bundle: bool, as_json: bool
-) -> None:
-    """Check a whole bundle."""
-    policy = Policy(
-        trusted=tuple(read_trust(path) for path in trust),
-        algorithm=PROFILES[profile],
-        accept_expired=accept_expired_bundle,
-    )
-    with Shown() as progress:
-        verified = verify(
-            bundle,
-            policy,
-            now=datetime.now(UTC),
-            started=lambda manifest: progress.start("verify", sum(entry.size for entry in manifest.entries)),
-            advance=progress.advance,
-        )
-    _print_verified(verified, as_json)
+def verify_command(bundles: tuple[Path, ...], as_json: bool, **choices: Any) -> None:
+    """Check a whole bundle, or some of its volumes."""
+    policy = make_policy(**choices)
+    if any(map(is_volume, bundles)):
+        _verify_volumes(bundles, policy, as_json=as_json)
+        return
+    for bundle in bundles:
+        with Shown() as progress:
+            verified = verify(bundle, policy, now=datetime.now(UTC), **shown(progress))
+        _print_verified(verified, as_json)
+
+
+def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -> None:
+    """Check every volume that is given, then say what must be carried again and what was not among them."""
+    right: dict[int, VerifiedVolume] = {}
+    wrong: dict[Path, FerryError] = {}
+    for path in paths:
+        try:
+            with Shown() as progress:
+                volume = verify_volume(path, policy, now=datetime.now(UTC), **shown(progress))
+        except IntegrityError as error:
+            wrong[path] = error
+            continue
+        if any(one.label.manifest_sha256 != volume.label.manifest_sha256 for one in right.values()):
+            wrong[path] = IntegrityError("expected volumes of one bundle, this is of another", place=str(path))
+        else:
+            right[volume.label.number] = volume
+    _print_volumes(right, wrong, as_json=as_json)
+
+
+def _print_volumes(right: dict[int, VerifiedVolume], wrong: dict[Path, FerryError], *, as_json: bool) -> None:
+    count = max((volume.label.count for volume in right.values()), default=0)
+    absent = [number for number in range(1, count + 1) if number not in right]
+    if as_json:
+        document = {
+            "verified": not wrong,
+            "right": sorted(right),
+            "count": count,
+            "missing": absent,
+            "damaged": {str(path): str(error) for path, error in wrong.items()},
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        for number, volume in sorted(right.items()):
+            product = f"{volume.manifest.name} {volume.manifest.version} ({volume.manifest.platform})"
+            which = tr(f"volume {number} of {count}", f"第 {number} 卷，共 {count} 卷")
+            click.echo(tr(f"verified: {which}, {product}", f"校验通过：{which}，{product}"))
+        if absent:
+            listed = ", ".join(map(str, absent))
+            click.echo(tr(f"not among them: volumes {listed} of {count}", f"缺少：第 {listed} 卷，共 {count} 卷"))
+    if wrong:
+        reasons = "".join(f"\n  {path}: {error}" for path, error in wrong.items())
+        raise IntegrityError(f"{len(wrong)} volumes are damaged:{reasons}", hint="carry these volumes again")
 
 
 def _print_verified(verified: VerifiedBundle, as_json: bool) -> None:

@@ -24,6 +24,7 @@ from bundler.installer.plan import Plan
 from bundler.installer.status import Status, read_status
 from bundler.installer.systemd import HostSystemd
 from bundler.installer.uninstall import uninstall as uninstall_all
+from bundler.medium import Ask, Medium
 from bundler.verify import PROFILES
 
 _LAYOUT = Layout()
@@ -155,7 +156,7 @@ class _Bars:
 def _install(bundle: Path, options: Options, agree: Callable[[Plan, str | None], bool], bars: _Bars) -> Outcome | None:
     try:
         return install_bundle(
-            bundle,
+            Medium(bundle, _ask_for_volumes(bars) if sys.stdin.isatty() else None),
             options,
             layout=_LAYOUT,
             systemd=HostSystemd(),
@@ -165,6 +166,22 @@ def _install(bundle: Path, options: Options, agree: Callable[[Plan, str | None],
         )
     finally:
         bars.close()
+
+
+def _ask_for_volumes(bars: _Bars) -> Ask:
+    """Return what asks a person for the next disc; an empty answer looks in the same place again."""
+
+    def ask(numbers: tuple[int, ...], count: int, place: Path) -> Path | None:
+        bars.close()
+        missing = ", ".join(map(str, numbers))
+        question = tr(
+            f"Insert the medium with volume {missing} of {count}; its directory, or q to stop",
+            f"请插入第 {missing} 卷（共 {count} 卷）的介质；输入目录，q 停止",
+        )
+        answer = click.prompt(question, default=str(place), err=True)
+        return None if answer == "q" else Path(answer)
+
+    return ask
 
 
 def _show_plan(plan: Plan, stopped_at: str | None) -> None:

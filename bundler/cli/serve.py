@@ -10,18 +10,18 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bundler.cli.messages import tr
+from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
-from bundler.errors import HostError, TrustError
-from bundler.installer.facts import read_anchors
-from bundler.installer.layout import Layout
+from bundler.errors import HostError
 from bundler.serve.resource import OpenBundle
 from bundler.serve.routes import make_routes
 from bundler.serve.server import Listening, Server
-from bundler.verify import PROFILES, Policy, VerifiedBundle, read_trust, verify
+from bundler.verify import VerifiedBundle, verify
 
 _MOST_TOKEN = 4096
 _LEAST_TOKEN = 16
@@ -33,10 +33,10 @@ _LEAST_TOKEN = 16
     help=tr(
         "Verify BUNDLE, then serve it read-only and without unpacking it: images as a registry, wheels as a package "
         "index, Debian packages as an apt repository, files, and the bundle itself. The page / lists it all.\n\n"
-        "Without --trust the keys that this host trusts count. Other hosts than this one are answered over TLS only.",
+        "Other hosts than this one are answered over TLS only.",
         "先校验 BUNDLE，然后只读地提供其内容，不解包：镜像（镜像仓库）、wheel（Python 索引）、Debian 包（apt 源）、"
         "文件，以及数据包本身。页面 / 列出全部内容。\n\n"
-        "未给出 --trust 时使用本机信任的公钥。仅通过 TLS 回应其他主机。",
+        "仅通过 TLS 回应其他主机。",
     ),
     epilog=tr(
         "Examples:  ferry serve agentscope.tar --trust release.pem  |  ferry serve agentscope.tar "
@@ -46,24 +46,7 @@ _LEAST_TOKEN = 16
     ),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--trust",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help=tr("Public key (PEM) that you trust; may be given several times.", "可信公钥（PEM），可多次给出。"),
-)
-@click.option(
-    "--profile",
-    type=click.Choice(sorted(PROFILES)),
-    default="gm",
-    show_default=True,
-    help=tr(
-        "Digest that proves the bytes: gm is SM3, standard is SHA-256.", "校验摘要：gm 为 SM3，standard 为 SHA-256。"
-    ),
-)
-@click.option(
-    "--accept-expired-bundle", is_flag=True, help=tr("Accept a bundle that is past its end.", "接受已过期的数据包。")
-)
+@policy_options
 @click.option(
     "--listen",
     default="127.0.0.1:8780",
@@ -96,39 +79,25 @@ _LEAST_TOKEN = 16
 @click.option("--json", "as_json", is_flag=True, help=tr("Print where it listens as JSON.", "以 JSON 输出监听地址。"))
 def serve_command(
     bundle: Path,
-    trust: tuple[Path, ...],
-    profile: str,
-    accept_expired_bundle: bool,
     listen: str,
     tls_cert: Path | None,
     tls_key: Path | None,
     token_file: Path | None,
     plain: bool,
     as_json: bool,
+    **choices: Any,
 ) -> None:
     """Serve a bundle until a signal comes."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     listening = _listening(listen, tls_cert, tls_key, token_file, plain=plain)
-    keys = tuple(map(read_trust, trust)) or read_anchors(Layout().trust)
-    if not keys:
-        raise TrustError("expected a key to trust, none is given and this host has none", hint="name one with --trust")
-    verified = _verify(bundle, Policy(trusted=keys, algorithm=PROFILES[profile], accept_expired=accept_expired_bundle))
+    policy = make_policy(**choices)
+    with Shown() as progress:
+        verified = verify(bundle, policy, now=datetime.now(UTC), **shown(progress))
     held = OpenBundle(verified)
     try:
         _serve(Server(held, make_routes(held), listening), verified, as_json=as_json)
     finally:
         held.close()
-
-
-def _verify(bundle: Path, policy: Policy) -> VerifiedBundle:
-    with Shown() as progress:
-        return verify(
-            bundle,
-            policy,
-            now=datetime.now(UTC),
-            started=lambda manifest: progress.start("verify", sum(entry.size for entry in manifest.entries)),
-            advance=progress.advance,
-        )
 
 
 def _listening(

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bundler.archive import Head, read_head
-from bundler.errors import IntegrityError, TrustError
+from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
 from bundler.installer.facts import Facts, gather, read_anchors
 from bundler.installer.journal import exclusive, unfinished_step
@@ -22,8 +22,9 @@ from bundler.installer.settings import parse_changes
 from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
+from bundler.medium import Medium
 from bundler.model.progress import Progress
-from bundler.verify import Policy, read_manifest, read_trust, verify
+from bundler.verify import Policy, open_bundle, read_manifest, read_trust
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,7 @@ class Outcome:
 
 
 def install(
-    bundle: Path,
+    medium: Medium,
     options: Options,
     *,
     layout: Layout,
@@ -76,7 +77,7 @@ def install(
     check_owner(layout)
     os.umask(0o022)
     policy = _policy(options, layout)
-    head = _read(bundle)
+    head = _read(medium.path)
     manifest, key = read_manifest(head, policy, now=now)
     with nullcontext() if options.dry_run else exclusive(layout.run):
         facts = gather(layout, systemd)
@@ -87,18 +88,18 @@ def install(
         plan = make_plan(wanted, facts, allow_older=options.allow_older)
         check_plan(plan, facts)
         if options.dry_run:
-            _verify_only(bundle, policy, plan, now=now, progress=progress)
+            _verify_only(medium, policy, plan, now=now, progress=progress)
         stopped_at = unfinished_step(layout.journal)
         if not agree(plan, stopped_at):
             return None
         if options.dry_run or (not plan.actions and stopped_at is None):
             return Outcome(plan=plan, done=())
-        job = _job(bundle, head, policy, layout, systemd, plan, facts, now, progress)
+        job = _job(medium, head, policy, layout, systemd, plan, facts, now, progress)
         return Outcome(plan=plan, done=apply(plan, job))
 
 
 def _job(
-    bundle: Path,
+    medium: Medium,
     head: Head,
     policy: Policy,
     layout: Layout,
@@ -109,7 +110,7 @@ def _job(
     progress: Progress,
 ) -> Job:
     return Job(
-        bundle=bundle,
+        medium=medium,
         head=head,
         policy=policy,
         layout=layout,
@@ -133,13 +134,10 @@ def _policy(options: Options, layout: Layout) -> Policy:
 
 
 def _read(bundle: Path) -> Head:
-    try:
-        with bundle.open("rb") as stream:
-            return read_head(stream)
-    except OSError as error:
-        raise IntegrityError(f"the bundle cannot be read: {error.strerror}", place=str(bundle)) from error
+    with open_bundle(bundle) as stream:
+        return read_head(stream)
 
 
-def _verify_only(bundle: Path, policy: Policy, plan: Plan, *, now: datetime, progress: Progress) -> None:
+def _verify_only(medium: Medium, policy: Policy, plan: Plan, *, now: datetime, progress: Progress) -> None:
     progress.start("verify", sum(entry.size for entry in plan.wanted.manifest.entries))
-    verify(bundle, policy, now=now, advance=progress.advance)
+    medium.verify(policy, now=now, advance=progress.advance)

@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from bundler.installer.install import Options, Outcome, install
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan
 from bundler.installer.systemd import UnitState
+from bundler.medium import Ask, Medium
 from bundler.model.descriptor import LAYER, WHEEL
 from bundler.model.manifest import Manifest
 from bundler.model.platform import platform_of_machine
@@ -44,12 +46,16 @@ class _Ready(BaseHTTPRequestHandler):
 
 
 class SimulatedSystemd:
-    """A systemd whose services answer on their ports; those in `broken` fail when they are started."""
+    """A systemd whose services answer on their ports; those in `broken` fail when they are started.
+
+    `broken_once` counts the starts of a unit that fail before one is right.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.enabled: set[str] = set()
         self.broken: set[str] = set()
+        self.broken_once: Counter[str] = Counter()
         self.calls: list[str] = []
         self._servers: dict[str, ThreadingHTTPServer] = {}
         self._failed: set[str] = set()
@@ -76,7 +82,8 @@ class SimulatedSystemd:
         self.calls.append(f"start {unit}")
         port = re.search(r'"PORT=(\d+)"', self._text(unit))
         assert port is not None
-        if unit in self.broken:
+        if unit in self.broken or self.broken_once[unit]:
+            self.broken_once[unit] -= 1
             self._failed.add(unit)
             return
         if unit not in self._servers:
@@ -116,6 +123,8 @@ class Host:
         self.trust = root.parent / "release.pem"
         self.trust.write_text(SIGNER.public.pem())
 
+    ask: Ask | None = None
+
     def install(self, bundle: bytes | Path, *changes: str, **options: object) -> Outcome:
         """Install a bundle with everything but the defaults in `options`."""
         path = bundle if isinstance(bundle, Path) else self.put(bundle)
@@ -130,7 +139,7 @@ class Host:
         )
         chosen = replace(chosen, **options)  # type: ignore[arg-type]
         outcome = install(
-            path,
+            Medium(path, self.ask),
             chosen,
             layout=self.layout,
             systemd=self.systemd,

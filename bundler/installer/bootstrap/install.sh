@@ -81,7 +81,7 @@ if [ ! -e "$tools/complete" ]; then
   # Copies one blob out of the bundle and accepts the copy only with its digest.
   take() {
     tar --occurrence=1 -xOf "$bundle" "blobs/sha256/$1" >"$2" 2>/dev/null ||
-      fail 6 "expected blobs/sha256/$1 in \"$bundle\": the bundle is damaged, carry it again"
+      fail 6 "expected blobs/sha256/$1 in \"$bundle\": give the first volume; if it is, carry it again"
     printf '%s  %s\n' "$1" "$2" | sha256sum -c >/dev/null 2>&1 ||
       fail 6 "blobs/sha256/$1 in \"$bundle\" has other bytes than its digest: carry the bundle again"
   }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from bundler.archive import Head
@@ -13,6 +12,7 @@ from bundler.installer.facts import Facts
 from bundler.installer.layout import Layout
 from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import Wanted
+from bundler.medium import Medium
 from bundler.model.progress import Progress
 from bundler.verify import Policy
 
@@ -30,7 +30,7 @@ class Action:
 class Job:
     """All that steps work with: the bundle, the state to reach, and `facts`, the state that an undo returns to."""
 
-    bundle: Path
+    medium: Medium
     head: Head
     policy: Policy
     layout: Layout

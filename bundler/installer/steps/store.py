@@ -13,7 +13,6 @@ from bundler.installer.wanted import Wanted
 from bundler.model.descriptor import OCTETS, Descriptor
 from bundler.model.manifest import Entry, Manifest
 from bundler.store import Store
-from bundler.verify import verify
 
 NAME = "store"
 
@@ -36,8 +35,7 @@ def apply(job: Job) -> None:
     sink = _Parts(store)
     try:
         job.progress.start("verify", sum(entry.size for entry in job.wanted.manifest.entries))
-        verify(
-            job.bundle,
+        job.medium.verify(
             job.policy,
             now=job.now,
             sink=sink,

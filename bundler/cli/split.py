@@ -1,0 +1,75 @@
+"""`ferry split`: a bundle for media that are smaller than it."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundler.cli.messages import tr
+from bundler.cli.policy import make_policy, policy_options, shown
+from bundler.cli.progress import Shown
+from bundler.errors import RecipeError
+from bundler.volumes import SIZES, split
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
+
+
+@click.command(
+    "split",
+    short_help=tr("Cut a bundle into volumes.", "将数据包分卷。"),
+    help=tr(
+        "Verify BUNDLE and cut it into volumes of at most --size: 4g (what FAT32 takes), dvd, bd, or a number of bytes "
+        "such as 700m. Each volume verifies alone; `ferry host install VOLUME` takes them from any directory, in any "
+        "order, without joining them.",
+        "校验 BUNDLE，并切成不超过 --size 的分卷：4g（FAT32 上限）、dvd、bd 或字节数，如 700m。"
+        "每一卷可单独校验；`ferry host install 分卷` 可从任意目录、按任意顺序安装，无需合并。",
+    ),
+    epilog=tr(
+        "Examples:  ferry split agentscope.tar  |  ferry split agentscope.tar --size dvd -o /srv/discs",
+        "示例：ferry split agentscope.tar  |  ferry split agentscope.tar --size dvd -o /srv/discs",
+    ),
+)
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--size", default="4g", show_default=True, metavar="4g|dvd|bd|SIZE", help=tr("Of a volume.", "每卷大小。")
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help=tr("Directory for the volumes; default: that of the bundle.", "分卷目录；默认与数据包相同。"),
+)
+@policy_options
+@click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
+def split_command(bundle: Path, size: str, output: Path | None, as_json: bool, **choices: Any) -> None:
+    """Cut a bundle."""
+    volume_bytes = _size(size)
+    policy = make_policy(**choices)
+    with Shown() as progress:
+        paths = split(
+            bundle,
+            output or bundle.parent,
+            volume_bytes=volume_bytes,
+            policy=policy,
+            now=datetime.now(UTC),
+            **shown(progress),
+        )
+    if as_json:
+        click.echo(json.dumps({"volumes": [{"path": str(one), "size": one.stat().st_size} for one in paths]}))
+        return
+    for path in paths:
+        click.echo(f"{path}  {path.stat().st_size:,}")
+
+
+def _size(text: str) -> int:
+    if text in SIZES:
+        return SIZES[text]
+    match = re.fullmatch("([0-9]{1,15})([kmg]?)b?", text.lower())
+    if match is None:
+        raise RecipeError(f'expected 4g, dvd, bd or a number of bytes such as 700m, got "{text}"', place="--size")
+    return int(match[1]) * _UNITS[match[2]]
