@@ -82,7 +82,7 @@ class SimulatedSystemd:
         self.calls.append(f"start {unit}")
         port = re.search(r'"PORT=(\d+)"', self._text(unit))
         assert port is not None
-        if unit in self.broken or self.broken_once[unit]:
+        if unit in self.broken or self.broken_once[unit] > 0:
             self.broken_once[unit] -= 1
             self._failed.add(unit)
             return
