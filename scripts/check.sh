@@ -2,7 +2,7 @@
 # Runs everything that CI runs: format, lint, types, layers, shell scripts, tests with branch coverage.
 set -eu
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh
+sh scripts/setup.sh tests
 .venv/bin/ruff format --check .
 .venv/bin/ruff check .
 .venv/bin/mypy

@@ -1,10 +1,14 @@
 #!/bin/sh
-# Makes .venv/ in this checkout and installs what Ferry and its tests need. Safe to run again: it does what is missing.
+# Makes .venv/ in this checkout and installs what Ferry needs, with the word "tests" what they need too. Safe to run again: it does what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
-# Debian packages: what runs the isolated machines, and the independent programs that tests compare with.
-packages="binfmt-support busybox docker-registry openssl podman python3-venv qemu-user-static runc shellcheck skopeo systemd-container uidmap mmdebstrap"
+# Debian packages: what builds and runs the isolated machines, and with the word "tests" the independent programs that
+# tests compare with.
+packages="busybox openssl python3-venv systemd-container uidmap mmdebstrap"
+if [ "${1:-}" = tests ]; then
+  packages="$packages binfmt-support docker-registry podman qemu-user-static runc shellcheck skopeo"
+fi
 
 missing_packages() {
   for package in $packages; do
