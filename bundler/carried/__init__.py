@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bundler.carried.chart import carry_charts
 from bundler.carried.deb import carry_debs
 from bundler.model.lock import Lock
 from bundler.model.manifest import Item
@@ -9,7 +10,7 @@ from bundler.model.platform import Platform
 from bundler.store import Store
 
 # Each returns the items of its kind, and puts into the store what is made and not fetched.
-_CARRIERS = (carry_debs,)
+_CARRIERS = (carry_debs, carry_charts)
 # Kinds of packages; `source` of such an item says its `package`.
 HOST_KINDS = ("deb",)
 

@@ -108,6 +108,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
             digests=digests,
         )
     _print_targets(lock, targets, findings)
+    _print_not_carried(lock)
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)
         click.echo(
@@ -120,8 +121,18 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     write_file(path, text)
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
     counts += f", {len(lock.images)} images" if lock.images else ""
+    counts += f", {len(lock.charts)} charts" if lock.charts else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
+
+
+def _print_not_carried(lock: Lock) -> None:
+    """Name what looks like an image of a chart, but which no container asks for."""
+    for chart in lock.charts:
+        for text in chart.not_carried:
+            told = f"chart {chart.name}: {text} looks like an image, but no container asks for it; it is not carried"
+            told_zh = f"chart {chart.name}：{text} 像是镜像，但没有容器使用它，不会收入数据包"
+            click.echo(tr(f"{told} unless the recipe lists it", f"{told_zh}（除非配方列出）"), err=True)
 
 
 def _print_targets(lock: Lock, targets: Sequence[Target], findings: Sequence[list[Finding]]) -> None:

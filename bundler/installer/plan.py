@@ -91,7 +91,7 @@ def tree_bytes(wanted: Wanted, facts: Facts) -> int:
     """
     manifest = wanted.manifest
     shares = facts.store_space.device == facts.programs_space.device
-    placed = [item for item in manifest.of_kind("file") if not (shares and _is_shared(item))]
+    placed = [item for item in manifest.of_kind("file", "chart") if not (shares and _is_shared(item))]
     wheels = sum(item.descriptor.size for item in manifest.of_kind("wheel"))
     runtime = sum(item.descriptor.size for item in manifest.of_kind("python"))
     files = sum(-(-item.descriptor.size // _BLOCK) * _BLOCK for item in placed)

@@ -75,7 +75,7 @@ def file_source(fields: Fields) -> FileSource:
     image = fields.flag("image") if fields.has("image") else None
     if kind == "url":
         return FileSource(
-            url=_url(fields),
+            url=public_url(fields),
             to=to,
             sha256=fields.hex("sha256"),
             size=fields.integer("size") if fields.has("size") else None,
@@ -100,7 +100,7 @@ def _source_path(fields: Fields, *, outside: bool) -> str:
     return path
 
 
-def _url(fields: Fields) -> str:
+def public_url(fields: Fields) -> str:
     """Take a URL without user, password or token: it stands in the lock and in the bundle, for all to read."""
     text = fields.text("url")
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -144,7 +144,7 @@ def locked_path(fields: Fields) -> LockedPath:
     is_url = fields.has("url")
     return LockedPath(
         path="" if is_url else any_path(fields, "path"),
-        url=_url(fields) if is_url else "",
+        url=public_url(fields) if is_url else "",
         to=relative_path(fields, "to"),
         size=fields.integer("size"),
         sha256=fields.hex("sha256"),

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bundler.model.chart import LockedChart, locked_chart, locked_chart_document
 from bundler.model.deb import SUITE, SUITE_WORDS, LockedDeb, locked_deb, locked_deb_document, locked_os_deb
 from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.files import LockedPath, locked_path, locked_path_document
@@ -57,6 +58,7 @@ class Lock:
     images: tuple[LockedImage, ...] = ()
     targets: tuple[LockedTarget, ...] = ()
     os_debs: tuple[LockedDeb, ...] = ()
+    charts: tuple[LockedChart, ...] = ()
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -84,6 +86,7 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         images=fields.each("images", locked_image, []),
         targets=fields.each("targets", _locked_target, []),
         os_debs=fields.each("os_debs", locked_os_deb, []),
+        charts=fields.each("charts", locked_chart, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -124,6 +127,8 @@ def lock_document(lock: Lock) -> dict[str, Any]:
     }
     if lock.images:
         document["images"] = [locked_image_document(image) for image in lock.images]
+    if lock.charts:
+        document["charts"] = [locked_chart_document(chart) for chart in lock.charts]
     if lock.os_debs:
         document["os_debs"] = [locked_deb_document(deb) for deb in lock.os_debs]
     if lock.targets:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bundler.model.chart import chart_images
 from bundler.model.files import LockedPath
 from bundler.model.lock import Lock, LockedTarget
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
+from bundler.resolve.chart import resolve_charts
 from bundler.resolve.deb import resolve_debs
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
@@ -44,6 +46,8 @@ def resolve(
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
+    charts = resolve_charts(recipe.charts, directory, digests=digests)
+    wanted = (*recipe.images, *chart_images(charts, recipe.image_names))
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -58,7 +62,8 @@ def resolve(
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
         files=_files(recipe, directory, digests),
-        images=resolve_images(recipe.images, recipe.platforms),
+        images=resolve_images(wanted, recipe.platforms),
+        charts=charts,
         targets=targets,
         os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
         sha256="",

@@ -60,6 +60,8 @@ _TYPES = {
     "python": ComponentType.PLATFORM,
     "file": ComponentType.FILE,
     "layer": ComponentType.FILE,
+    "artifact": ComponentType.FILE,
+    "chart": ComponentType.APPLICATION,
 }
 
 
