@@ -25,6 +25,7 @@ class FileSource:
 
     Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `weights` a directory of
     a model, checked to be whole) or `url`. `image` says whether composed images hold them; None leaves it to the size.
+    `pickles` says what happens to weights that run code when they are loaded: refuse, skip or carry.
     """
 
     to: str
@@ -37,6 +38,7 @@ class FileSource:
     executable: bool = False
     purl: str = ""
     image: bool | None = None
+    pickles: str = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +86,9 @@ def file_source(fields: Fields) -> FileSource:
             image=image,
         )
     if kind == "weights":
-        return FileSource(path=any_path(fields, "weights"), to=to, weights=True, purl=purl, image=image)
+        pickles = fields.text("pickles", "refuse", match="refuse|skip|carry", what="refuse, skip or carry")
+        path = any_path(fields, "weights")
+        return FileSource(path=path, to=to, weights=True, purl=purl, image=image, pickles=pickles)
     outside = fields.flag("outside", False)
     return FileSource(path=_source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
 
