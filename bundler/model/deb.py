@@ -29,7 +29,8 @@ class DebSource:
 class LockedDeb:
     """One Debian package; `path` is its place below an archive's base.
 
-    `suite` is empty for packages of the runtime, which has one suite for all.
+    `suite` is empty for packages of the runtime, which has one suite for all. `why` names the packages of the recipe
+    that need it; `installed_bytes` is what its own archive says that it takes on a disk, 0 where that is not known.
     """
 
     name: str
@@ -40,6 +41,8 @@ class LockedDeb:
     sha256: str
     platform: Platform
     suite: str = ""
+    why: tuple[str, ...] = ()
+    installed_bytes: int = 0
 
     @property
     def file_name(self) -> str:
@@ -86,13 +89,15 @@ def locked_deb(fields: Fields) -> LockedDeb:
         size=fields.integer("size", least=1),
         sha256=fields.hex("sha256"),
         platform=parse_platform(fields.text("platform"), place=fields.place("platform")),
+        why=fields.texts("why", [], match=DEB, what=DEB_WORDS),
+        installed_bytes=fields.integer("installed_bytes", 0),
     )
 
 
 def locked_deb_document(deb: LockedDeb) -> dict[str, Any]:
     """Return a package as it stands in a lock."""
     suite = {"suite": deb.suite} if deb.suite else {}
-    return suite | {
+    document = suite | {
         "name": deb.name,
         "version": deb.version,
         "architecture": deb.architecture,
@@ -101,3 +106,5 @@ def locked_deb_document(deb: LockedDeb) -> dict[str, Any]:
         "sha256": deb.sha256,
         "platform": str(deb.platform),
     }
+    document |= {"installed_bytes": deb.installed_bytes} if deb.installed_bytes else {}
+    return document | ({"why": list(deb.why)} if deb.why else {})
