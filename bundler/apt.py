@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -61,6 +62,16 @@ _TARGETS = "$(CREATED_BY)|$(TRUSTED)|$(REPO_URI)|$(SOURCESENTRY)"
 _TRUSTED = re.compile(r"\btrusted\s*[=:]\s*(yes|true|with|on|enable|1)\b", re.IGNORECASE)
 _SIGN_HINT = "take trusted=yes and allow-insecure=yes out of that source, and name the archive's key in Signed-By"
 _NO_APT = "lock and fetch on a Debian or Ubuntu host of the suite that the recipe names"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackageList:
+    """A list of packages as apt keeps it, the InRelease that names it as `name`, and its suite's path in an archive."""
+
+    file: Path
+    release: Path
+    suite_path: str
+    name: str
 
 
 class Apt:
@@ -120,6 +131,23 @@ class Apt:
         shown = self._run(["apt-cache", "show", *names]) if names else ""
         stanzas = (dict(_FIELD.findall(stanza)) for stanza in shown.split("\n\n"))
         return {fields["Package"]: fields for fields in stanzas if "Package" in fields}
+
+    def lists(self) -> list[PackageList]:
+        """Return every list of packages that apt has; only of archives with an InRelease of one file."""
+        form = "$(CREATED_BY)|$(FILENAME)|$(BASE_URI)|$(REPO_URI)|$(METAKEY)"
+        found = []
+        for line in self._get("indextargets", "--format", form).splitlines():
+            created_by, file, base, repository, name = line.split("|", 4)
+            stem = file.partition("_" + name.replace("/", "_"))[0]
+            release = Path(f"{stem}_InRelease")
+            if created_by == "Packages" and release.is_file():
+                suite = base.removeprefix(repository).strip("/")
+                found.append(PackageList(file=Path(file), release=release, suite_path=suite, name=name))
+        return found
+
+    def text(self, file: Path) -> str:
+        """Return one of apt's lists, however it is packed."""
+        return self._run(["/usr/lib/apt/apt-helper", "cat-file", str(file)])
 
     def minimal(self) -> list[dict[str, str]]:
         """Return the packages of a minimal system, as `closure` does."""

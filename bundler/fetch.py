@@ -23,6 +23,7 @@ from bundler.model.lock import Lock
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.reference import parse_reference
+from bundler.model.upstream import LockedIndex
 from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.registry import Registry
 from bundler.store import Store, in_threads
@@ -139,12 +140,15 @@ def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterato
     # A package of the runtime may be wanted on the host too.
     wanted = {deb.sha256: deb for deb in (*lock.os_debs, *lock.debs) if deb.platform == platform}
     debs = [deb for deb in wanted.values() if not store.has(deb.sha256, deb.size)]
-    if debs:
+    indexes = [one for one in lock.upstream if one.platform == platform and not store.has(one.sha256, one.size)]
+    if debs or indexes:
         apt_directory = work / "apt"
         apt_directory.mkdir()
         bases = Apt(apt_directory, platform.debian).bases()
         for deb in debs:
             yield _wanted_deb(deb, bases)
+        for index in indexes:
+            yield _wanted_index(index, bases)
     packages = [*lock.wheels, *lock.build, *lock.toolchain]
     files = {file.sha256: (package, file) for package in packages if (file := package.file_for(platform))}
     missing = [pair for sha256, pair in sorted(files.items()) if not store.has(sha256, pair[1].size)]
@@ -204,6 +208,11 @@ def _check_image(image: LockedImage, store: Store) -> None:
 def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:
     urls = tuple(base + quote(deb.path) for base in _likely_first(bases, deb.path))
     return _Wanted(name=deb.path, sha256=deb.sha256, size=deb.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
+
+
+def _wanted_index(index: LockedIndex, bases: list[str]) -> _Wanted:
+    urls = tuple(base + quote(path) for path in index.paths for base in bases)
+    return _Wanted(name=index.path, sha256=index.sha256, size=index.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
 
 
 def _likely_first(bases: list[str], path: str) -> list[str]:

@@ -17,6 +17,7 @@ from bundler.cli.progress import Shown
 from bundler.cli.target import print_findings
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
+from bundler.model.descriptor import OCTETS
 from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.model.recipe import Recipe
@@ -106,6 +107,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
             targets=recorded,
             hosts=tuple(targets),
             digests=digests,
+            keep=lambda data: Store(store_directory()).put(data, OCTETS),
         )
     _print_targets(lock, targets, findings)
     _print_not_carried(lock)

@@ -19,10 +19,14 @@ _VERSION = "[0-9][0-9A-Za-z.+:~-]*"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DebSource:
-    """Packages of a Debian suite that are wanted on the isolated host itself."""
+    """Packages of a Debian suite that are wanted on the isolated host itself.
+
+    With `upstream_chain` the archive's own signed lists cross too.
+    """
 
     suite: str
     packages: tuple[str, ...]
+    upstream_chain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +71,7 @@ def _deb_source(fields: Fields) -> DebSource:
     source = DebSource(
         suite=fields.text("suite", match=SUITE, what=SUITE_WORDS),
         packages=fields.texts("packages", match=DEB, what=DEB_WORDS),
+        upstream_chain=fields.flag("upstream_chain", False),
     )
     if not source.packages:
         raise fields.refuse("packages", "expected at least one package, got none")

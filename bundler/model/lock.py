@@ -14,6 +14,7 @@ from bundler.model.image import LockedImage, locked_image, locked_image_document
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import MINOR, MINOR_WORDS
 from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION
+from bundler.model.upstream import LockedIndex, locked_index, locked_index_document
 from bundler.model.wheel import LockedPackage, locked_package, locked_package_document
 
 FORMAT = "ferry/lock/v1"
@@ -59,6 +60,7 @@ class Lock:
     targets: tuple[LockedTarget, ...] = ()
     os_debs: tuple[LockedDeb, ...] = ()
     charts: tuple[LockedChart, ...] = ()
+    upstream: tuple[LockedIndex, ...] = ()
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -87,6 +89,7 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         targets=fields.each("targets", _locked_target, []),
         os_debs=fields.each("os_debs", locked_os_deb, []),
         charts=fields.each("charts", locked_chart, []),
+        upstream=fields.each("upstream", locked_index, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -131,6 +134,8 @@ def lock_document(lock: Lock) -> dict[str, Any]:
         document["charts"] = [locked_chart_document(chart) for chart in lock.charts]
     if lock.os_debs:
         document["os_debs"] = [locked_deb_document(deb) for deb in lock.os_debs]
+    if lock.upstream:
+        document["upstream"] = [locked_index_document(index) for index in lock.upstream]
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     return document

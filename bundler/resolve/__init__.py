@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
+from bundler.resolve.upstream import resolve_upstream
 from bundler.resolve.wheel import resolve_wheels
 from bundler.transport import Transport
 
@@ -36,16 +38,18 @@ def resolve(
     targets: tuple[LockedTarget, ...] = (),
     hosts: tuple[Target, ...] = (),
     digests: Digests | None = None,
+    keep: Callable[[bytes], object] = lambda data: None,
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
     `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
     known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
-    so that resolving again changes nothing.
+    so that resolving again changes nothing. `keep` gets what upstream will not have for long.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
+    os_debs = resolve_debs(recipe.debs, recipe.platforms, hosts)
     charts = resolve_charts(recipe.charts, directory, digests=digests)
     wanted = (*recipe.images, *chart_images(charts, recipe.image_names))
     lock = Lock(
@@ -65,7 +69,8 @@ def resolve(
         images=resolve_images(wanted, recipe.platforms),
         charts=charts,
         targets=targets,
-        os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
+        os_debs=os_debs,
+        upstream=resolve_upstream(recipe.debs, os_debs, keep),
         sha256="",
         sm3="",
     )

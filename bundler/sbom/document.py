@@ -61,6 +61,7 @@ _TYPES = {
     "file": ComponentType.FILE,
     "layer": ComponentType.FILE,
     "artifact": ComponentType.FILE,
+    "upstream": ComponentType.FILE,
     "chart": ComponentType.APPLICATION,
 }
 
