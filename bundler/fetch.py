@@ -160,10 +160,11 @@ def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterato
 
 def _wanted_charts(lock: Lock, transport: Transport, store: Store) -> Iterator[_Wanted]:
     """List the charts of registries that are missing."""
-    registry = Registry(transport)
-    for chart in lock.charts:
+    charts = [chart for chart in lock.charts if chart.reference]
+    registry = Registry(transport) if charts else None
+    for chart in charts:
         sha256, size = chart.file.sha256, chart.file.size
-        if chart.reference and not store.has(sha256, size):
+        if registry is not None and not store.has(sha256, size):
             reference = parse_reference(chart.reference, place=f"charts: {chart.name}")
             urls = tuple(registry.urls(reference, "blobs", f"sha256:{sha256}"))
             yield _Wanted(

@@ -13,9 +13,11 @@ import yaml
 from artifacts import make_tar
 from charts import pack_chart
 from command import CHECKOUT, ferry
-from registry import FakeRegistry, make_image
+from registry import FakeRegistry, digest, make_image
 
 pytestmark = pytest.mark.network
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CHART = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 
 @pytest.fixture
@@ -24,8 +26,13 @@ def registry() -> Iterator[FakeRegistry]:
         yield server
 
 
-def recipe_with_chart(directory: Path, host: str) -> Path:
-    """Copy recipes/hello with a chart, its values, and what helm rendered from it elsewhere."""
+def named(name: str) -> dict[str, str | bytes]:
+    return {f"{name}/Chart.yaml": f"{{name: {name}, version: 1.0.0}}"}
+
+
+def recipe_with_charts(directory: Path, registry: FakeRegistry) -> Path:
+    """Copy recipes/hello with a chart beside it, its values and what helm rendered elsewhere, and two from afar."""
+    host = registry.host
     shutil.copytree(CHECKOUT / "recipes/hello", directory, ignore=shutil.ignore_patterns("__pycache__"))
     (directory / "sample.tgz").write_bytes(pack_chart())
     (directory / "values.yaml").write_text(f"registry: {host}\n")
@@ -39,7 +46,17 @@ def recipe_with_chart(directory: Path, host: str) -> Path:
     (directory / "rendered.yaml").write_text(yaml.safe_dump_all(documents))
     recipe = yaml.safe_load((directory / "recipe.yaml").read_text())
     chart = {"path": "sample.tgz", "values": ["values.yaml"], "rendered": "rendered.yaml", "namespace": "team"}
-    recipe |= {"charts": [chart], "platforms": ["linux/amd64"]}
+    pulled = pack_chart(named("pulled"))
+    url = f"http://{registry.host}/v2/charts/behind/blobs/{digest(behind := pack_chart(named('behind')))}"
+    registry.blobs |= {digest(data): data for data in (pulled, behind)}
+    layer = {"mediaType": CHART, "digest": digest(pulled), "size": len(pulled)}
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": {}, "layers": [layer]}
+    registry.manifests["charts/pulled/1"] = (MANIFEST, json.dumps(manifest).encode())
+    others = [
+        {"reference": f"oci://{registry.host}/charts/pulled:1", "images": []},
+        {"url": url, "sha256": digest(behind).removeprefix("sha256:"), "images": []},
+    ]
+    recipe |= {"charts": [chart, *others], "platforms": ["linux/amd64"]}
     (directory / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     return directory
 
@@ -47,10 +64,10 @@ def recipe_with_chart(directory: Path, host: str) -> Path:
 def test_a_chart_crosses_with_its_images(registry: FakeRegistry, tmp_path: Path) -> None:
     image = make_image(gzip.compress(make_tar(("etc/motd", b"hello\n")), mtime=0))
     registry.put("team/web", "2.0", image)
-    recipe = recipe_with_chart(tmp_path / "hello", registry.host)
+    recipe = recipe_with_charts(tmp_path / "hello", registry)
     keys = {"FERRY_KEYSTORE": str(tmp_path / "keys"), "FERRY_STORE": str(tmp_path / "store")}
     done = ferry("lock", recipe)
-    assert done.stdout.endswith(" 1 files, 1 images, 1 charts\n")
+    assert done.stdout.endswith(" 1 files, 1 images, 3 charts\n")
     assert done.stderr.splitlines()[-2:] == [
         f"chart sample: {name} looks like an image, but no container asks for it; "
         "it is not carried unless the recipe lists it"
@@ -83,6 +100,9 @@ def _check_bundle(bundle: Path, recipe: Path, name: str) -> None:
         held = tar.getnames()
     items = {(item["kind"], item["name"]): item for item in manifest["items"]}
     chart = items["chart", "sample-1.10.0.tgz"]
+    host = name.partition("/")[0]
+    assert items["chart", "pulled-1.0.0.tgz"]["source"]["reference"] == f"{host}/charts/pulled:1"
+    assert items["chart", "behind-1.0.0.tgz"]["source"]["url"].startswith(f"http://{host}/v2/charts/behind/blobs/")
     assert chart["sha256"] == hashlib.sha256((recipe / "sample.tgz").read_bytes()).hexdigest()
     assert (chart["to"], chart["purl"]) == ("charts/sample-1.10.0.tgz", "pkg:helm/sample@1.10.0")
     assert chart["source"] == {
