@@ -118,3 +118,6 @@ def _check_bundle(bundle: Path, recipe: Path, name: str) -> None:
     assert sorted(listed) == sorted([name, "ferry.local/hello:1.0.0"])
     parts = {one["purl"]: one["type"] for one in sbom["components"]}
     assert parts["pkg:helm/sample@1.10.0"] == "application"
+    needs = {one["ref"].partition("#")[0]: one.get("dependsOn", []) for one in sbom["dependencies"]}
+    images = {one["bom-ref"] for one in sbom["components"] if one["type"] == "container"}
+    assert set(needs["pkg:helm/sample@1.10.0"]) == images
