@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from bundler.build import Built, build, read_inputs
+from bundler.cli.charts import print_not_carried
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
@@ -110,7 +111,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
             keep=lambda data: Store(store_directory()).put(data, OCTETS),
         )
     _print_targets(lock, targets, findings)
-    _print_not_carried(lock)
+    print_not_carried(lock)
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)
         click.echo(
@@ -126,15 +127,6 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     counts += f", {len(lock.charts)} charts" if lock.charts else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
-
-
-def _print_not_carried(lock: Lock) -> None:
-    """Name what looks like an image of a chart, but which no container asks for."""
-    for chart in lock.charts:
-        for text in chart.not_carried:
-            told = f"chart {chart.name}: {text} looks like an image, but no container asks for it; it is not carried"
-            told_zh = f"chart {chart.name}：{text} 像是镜像，但没有容器使用它，不会收入数据包"
-            click.echo(tr(f"{told} unless the recipe lists it", f"{told_zh}（除非配方列出）"), err=True)
 
 
 def _print_targets(lock: Lock, targets: Sequence[Target], findings: Sequence[list[Finding]]) -> None:
