@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from bundler.model.chart import CHART, CHART_CONFIG, LockedChart
+from bundler.model.chart import CHART, CHART_CONFIG
 from bundler.model.descriptor import IMAGE_MANIFEST, OCTETS, Descriptor
 from bundler.model.lock import Lock
+from bundler.model.lockedchart import LockedChart
 from bundler.model.manifest import Item
 from bundler.model.platform import Platform
 from bundler.model.purl import generic_purl, helm_purl, image_purl

@@ -6,11 +6,11 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bundler.model.chart import LockedChart, locked_chart, locked_chart_document
 from bundler.model.deb import SUITE, SUITE_WORDS, LockedDeb, locked_deb, locked_deb_document, locked_os_deb
 from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.files import LockedPath, locked_path, locked_path_document
 from bundler.model.image import LockedImage, locked_image, locked_image_document
+from bundler.model.lockedchart import LockedChart, locked_chart, locked_chart_document
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import MINOR, MINOR_WORDS
 from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION

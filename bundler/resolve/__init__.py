@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundler.model.chart import chart_images
 from bundler.model.files import LockedPath
 from bundler.model.lock import Lock, LockedTarget
+from bundler.model.lockedchart import chart_images
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
 from bundler.resolve.chart import resolve_charts

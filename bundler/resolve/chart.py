@@ -11,9 +11,10 @@ from bundler.errors import FerryError, IntegrityError, RecipeError, ResolveError
 from bundler.helm.archive import PACKED_MAX_BYTES, Chart, read_chart
 from bundler.helm.images import Images, find_images
 from bundler.helm.template import Helm
-from bundler.model.chart import CHART, ChartSource, LockedChart, asked_reference, chart_place
+from bundler.model.chart import CHART, ChartSource, asked_reference, chart_place
 from bundler.model.document import Fields
 from bundler.model.files import LockedPath
+from bundler.model.lockedchart import LockedChart
 from bundler.model.reference import Reference
 from bundler.registry import Registry
 from bundler.resolve.digests import Digests

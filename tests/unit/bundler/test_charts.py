@@ -26,7 +26,7 @@ from bundler.errors import FerryError, HostError, IntegrityError, RecipeError, R
 from bundler.helm.archive import Chart, read_chart
 from bundler.helm.images import find_images
 from bundler.load import format_lock, read_lock, read_recipe
-from bundler.model.chart import LockedChart, chart_images
+from bundler.model.lockedchart import LockedChart, chart_images
 from bundler.model.platform import PLATFORMS
 from bundler.resolve.chart import check_charts, resolve_charts
 from bundler.store import Store
