@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -44,8 +45,33 @@ Pin-Priority: -1
 _MINIMAL = "?or(?essential,?priority(required),?exact-name(apt),?exact-name(usr-is-merged))"
 _URI = re.compile(r"'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+) SHA256:(?P<sha256>[0-9a-f]{64})")
 _PROVIDES = re.compile(r"^Package: (\S+)\n(?:[^\n]+\n)*?Provides: ([^\n]+)$", re.MULTILINE)
+_FIELD = re.compile(r"^([A-Za-z0-9-]+): *(.*)$", re.MULTILINE)
 _RELEASE = re.compile(r"'(?P<base>[a-z]+:[^']+/)dists/")
+# Configured for the host itself, these would let packages in that nobody signed; on the command line ours win.
+_SIGNED = tuple(
+    f"-o{name}=false"
+    for name in (
+        "Acquire::AllowInsecureRepositories",
+        "Acquire::AllowWeakRepositories",
+        "Acquire::AllowDowngradeToInsecureRepositories",
+        "APT::Get::AllowUnauthenticated",
+    )
+)
+_TARGETS = "$(CREATED_BY)|$(TRUSTED)|$(REPO_URI)|$(SOURCESENTRY)"
+# sources.list(5): the option of one line, or the field of a stanza.
+_TRUSTED = re.compile(r"\btrusted\s*[=:]\s*(yes|true|with|on|enable|1)\b", re.IGNORECASE)
+_SIGN_HINT = "take trusted=yes and allow-insecure=yes out of that source, and name the archive's key in Signed-By"
 _NO_APT = "lock and fetch on a Debian or Ubuntu host of the suite that the recipe names"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackageList:
+    """A list of packages as apt keeps it, the InRelease that names it as `name`, and its suite's path in an archive."""
+
+    file: Path
+    release: Path
+    suite_path: str
+    name: str
 
 
 class Apt:
@@ -69,7 +95,7 @@ class Apt:
         self._configuration.write_text(text)
 
     def _get(self, *words: str) -> str:
-        return self._run(["apt-get", "-q", *words])
+        return self._run(["apt-get", "-q", *_SIGNED, *words])
 
     def _run(self, argv: list[str], accept: tuple[int, ...] = (0,)) -> str:
         environment = {"APT_CONFIG": str(self._configuration)}
@@ -80,9 +106,48 @@ class Apt:
         self._get("update")
 
     def closure(self, packages: tuple[str, ...]) -> list[dict[str, str]]:
-        """Return `uri`, `file`, `size` and `sha256` of every package that the host lacks for `packages`."""
+        """Return `uri`, `file`, `size` and `sha256` of every package that the host lacks for `packages`.
+
+        Raises:
+            ResolveError: one comes from an archive that apt takes without a signature.
+        """
         listed = self._get("install", "--yes", "-qq", "--print-uris", *packages)
-        return [match.groupdict() for match in map(_URI.match, listed.splitlines()) if match]
+        found = [match.groupdict() for match in map(_URI.match, listed.splitlines()) if match]
+        self._check_signed([entry["uri"] for entry in found])
+        return found
+
+    def _check_signed(self, uris: list[str]) -> None:
+        for line in self._get("indextargets", "--format", _TARGETS).splitlines():
+            created_by, trusted, base, entry = line.split("|", 3)
+            used = created_by == "Packages" and any(uri.startswith(base) for uri in uris)
+            if used and (trusted != "yes" or _is_taken_on_trust(Path(entry.rpartition(":")[0]), base)):
+                raise ResolveError(
+                    f"expected packages of a signed archive, {base} is none", place=entry, hint=_SIGN_HINT
+                )
+
+    def show(self, entries: list[dict[str, str]]) -> dict[str, dict[str, str]]:
+        """Return the control fields of the packages of `closure`, by name."""
+        names = [f"{name}={version}" for name, version, _ in (file_parts(entry["file"]) for entry in entries)]
+        shown = self._run(["apt-cache", "show", *names]) if names else ""
+        stanzas = (dict(_FIELD.findall(stanza)) for stanza in shown.split("\n\n"))
+        return {fields["Package"]: fields for fields in stanzas if "Package" in fields}
+
+    def lists(self) -> list[PackageList]:
+        """Return every list of packages that apt has; only of archives with an InRelease of one file."""
+        form = "$(CREATED_BY)|$(FILENAME)|$(BASE_URI)|$(REPO_URI)|$(METAKEY)"
+        found = []
+        for line in self._get("indextargets", "--format", form).splitlines():
+            created_by, file, base, repository, name = line.split("|", 4)
+            stem = file.partition("_" + name.replace("/", "_"))[0]
+            release = Path(f"{stem}_InRelease")
+            if created_by == "Packages" and release.is_file():
+                suite = base.removeprefix(repository).strip("/")
+                found.append(PackageList(file=Path(file), release=release, suite_path=suite, name=name))
+        return found
+
+    def text(self, file: Path) -> str:
+        """Return one of apt's lists, however it is packed."""
+        return self._run(["/usr/lib/apt/apt-helper", "cat-file", str(file)])
 
     def minimal(self) -> list[dict[str, str]]:
         """Return the packages of a minimal system, as `closure` does."""
@@ -109,6 +174,17 @@ def _stanza(package: Package, provides: str) -> str:
         f"Package: {package.name}\nStatus: install ok installed\nVersion: {package.version}\n"
         f"Architecture: {package.architecture}\n" + (f"Provides: {provides}\n" if provides else "")
     )
+
+
+def _is_taken_on_trust(path: Path, base: str) -> bool:
+    """Say whether a file of sources lets packages of an archive pass whatever their signature is."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return False
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    entries = "\n".join(lines).split("\n\n") if path.suffix == ".sources" else lines
+    return any(base.rstrip("/") in entry and _TRUSTED.search(entry) for entry in entries)
 
 
 def file_parts(file: str) -> tuple[str, str, str]:

@@ -26,11 +26,13 @@ from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
 from bundler.model.lock import Lock
+from bundler.model.lockedchart import chart_images
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
 from bundler.ownwheel import ferry_version, make_own_wheel
+from bundler.resolve.chart import check_charts
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.sandbox.boot import boot
@@ -96,11 +98,17 @@ def read_inputs(where: Path, digests: Digests | None = None) -> tuple[Recipe, Lo
     if lock.recipe_sha256 != recipe.sha256:
         raise RecipeError("the recipe changed since it was locked", place=str(lock_path(where)), hint=again)
     wanted = [image for image in recipe.images if isinstance(image, RegistryImage)]
+    wanted += chart_images(lock.charts, recipe.image_names)
     pairs = [(image.reference, image.aliases, platform) for image in wanted for platform in recipe.platforms]
     if [(image.reference, image.aliases, image.platform) for image in lock.images] != pairs:
         raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
     if resolve_files(recipe.files, _directory(where), digests=digests, before=lock.files) != lock.files:
         raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
+    try:
+        check_charts(recipe.charts, lock.charts, _directory(where), digests=digests)
+    except RecipeError as error:
+        error.hint = again
+        raise
     return recipe, lock
 
 

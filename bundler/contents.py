@@ -173,13 +173,17 @@ def bundle_parts(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -
 
 
 class _Needs:
-    """Licences and dependencies of the wheels of a bundle, read from their own metadata."""
+    """Licences and dependencies of the wheels of a bundle, read from their own metadata, and the images of charts."""
 
     def __init__(self, contents: Contents, lock: Lock, items: tuple[Item, ...], store: Store) -> None:
         environment = marker_environment(contents.platform, lock.python_version)
         self._refs: dict[tuple[str, str], str] = {}
         self._read: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._images: dict[str, str] = {}
         for item in items:
+            if item.kind == "image":
+                ref = f"{item.purl}#{item.descriptor.sha256[:16]}"
+                self._images |= dict.fromkeys((item.name, dict(item.source).get("reference", "")), ref)
             if item.kind in ("wheel", "toolchain"):
                 name = canonicalize_name(item.name.split("-")[0])
                 self._refs[item.kind, name] = f"{item.purl}#{item.descriptor.sha256[:16]}"
@@ -191,7 +195,10 @@ class _Needs:
         return self._read.get(item.descriptor.sha256, ((), ()))[0]
 
     def of(self, item: Item) -> tuple[str, ...]:
-        """Return the refs of what a wheel requires and the bundle carries."""
+        """Return the refs of what a wheel or a chart requires and the bundle carries."""
+        if item.kind == "chart":
+            images = dict(item.source)["images"].split()
+            return tuple(ref for name in images if (ref := self._images.get(name)))
         names = self._read.get(item.descriptor.sha256, ((), ()))[1]
         return tuple(ref for name in names if (ref := self._refs.get((item.kind, name))))
 

@@ -14,6 +14,7 @@ from packaging.pylock import PackageSdist, PackageWheel
 from bundler import uv
 from bundler.apt import Apt
 from bundler.errors import IntegrityError, RecipeError, TransferError
+from bundler.model.chart import CHART
 from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import OCTETS, WHEEL
 from bundler.model.files import LockedPath
@@ -21,6 +22,8 @@ from bundler.model.image import LockedBlob, LockedImage, parse_described
 from bundler.model.lock import Lock
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
+from bundler.model.reference import parse_reference
+from bundler.model.upstream import LockedIndex
 from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.registry import Registry
 from bundler.store import Store, in_threads
@@ -66,6 +69,7 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
         wanted = [
             *_wanted_urls(lock, store),
             *_wanted(lock, platform, Path(work), store),
+            *_wanted_charts(lock, transport, store),
             *_wanted_images(images, transport, store),
         ]
         _bring(wanted, images, transport, store, progress)
@@ -108,9 +112,14 @@ def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress
     return work
 
 
+def _files(lock: Lock) -> list[LockedPath]:
+    """List every file of the lock that is on this host or behind a URL."""
+    return [*lock.files, *(file for chart in lock.charts for file in chart.files)]
+
+
 def _local(lock: Lock, store: Store) -> list[LockedPath]:
     """List the files of this host that are to be copied, each content once; small ones always."""
-    files = {file.sha256: file for file in lock.files if not file.url}
+    files = {file.sha256: file for file in _files(lock) if not file.url}
     return [
         file for file in files.values() if file.size <= _ALWAYS_UP_TO_BYTES or not store.has(file.sha256, file.size)
     ]
@@ -118,9 +127,10 @@ def _local(lock: Lock, store: Store) -> list[LockedPath]:
 
 def _wanted_urls(lock: Lock, store: Store) -> Iterator[_Wanted]:
     """List what is behind URLs and missing, each content once with every URL that has it."""
-    for sha256, size in dict.fromkeys((file.sha256, file.size) for file in lock.files if file.url):
+    files = _files(lock)
+    for sha256, size in dict.fromkeys((file.sha256, file.size) for file in files if file.url):
         if not store.has(sha256, size):
-            same = [file for file in lock.files if file.url and (file.sha256, file.size) == (sha256, size)]
+            same = [file for file in files if file.url and (file.sha256, file.size) == (sha256, size)]
             urls = tuple(dict.fromkeys(file.url for file in same))
             yield _Wanted(name=same[0].to, sha256=sha256, size=size, media_type=OCTETS, urls=urls)
 
@@ -130,12 +140,15 @@ def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterato
     # A package of the runtime may be wanted on the host too.
     wanted = {deb.sha256: deb for deb in (*lock.os_debs, *lock.debs) if deb.platform == platform}
     debs = [deb for deb in wanted.values() if not store.has(deb.sha256, deb.size)]
-    if debs:
+    indexes = [one for one in lock.upstream if one.platform == platform and not store.has(one.sha256, one.size)]
+    if debs or indexes:
         apt_directory = work / "apt"
         apt_directory.mkdir()
         bases = Apt(apt_directory, platform.debian).bases()
         for deb in debs:
             yield _wanted_deb(deb, bases)
+        for index in indexes:
+            yield _wanted_index(index, bases)
     packages = [*lock.wheels, *lock.build, *lock.toolchain]
     files = {file.sha256: (package, file) for package in packages if (file := package.file_for(platform))}
     missing = [pair for sha256, pair in sorted(files.items()) if not store.has(sha256, pair[1].size)]
@@ -143,6 +156,20 @@ def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterato
         urls = _locate([package for package, _ in missing], lock.python_version, work)
         for _, file in missing:
             yield _wanted_file(file, urls)
+
+
+def _wanted_charts(lock: Lock, transport: Transport, store: Store) -> Iterator[_Wanted]:
+    """List the charts of registries that are missing."""
+    charts = [chart for chart in lock.charts if chart.reference]
+    registry = Registry(transport) if charts else None
+    for chart in charts:
+        sha256, size = chart.file.sha256, chart.file.size
+        if registry is not None and not store.has(sha256, size):
+            reference = parse_reference(chart.reference, place=f"charts: {chart.name}")
+            urls = tuple(registry.urls(reference, "blobs", f"sha256:{sha256}"))
+            yield _Wanted(
+                name=chart.file.to, sha256=sha256, size=size, media_type=CHART, urls=urls, headers=registry.headers
+            )
 
 
 def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: Store) -> Iterator[_Wanted]:
@@ -182,6 +209,11 @@ def _check_image(image: LockedImage, store: Store) -> None:
 def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:
     urls = tuple(base + quote(deb.path) for base in _likely_first(bases, deb.path))
     return _Wanted(name=deb.path, sha256=deb.sha256, size=deb.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
+
+
+def _wanted_index(index: LockedIndex, bases: list[str]) -> _Wanted:
+    urls = tuple(base + quote(path) for path in index.paths for base in bases)
+    return _Wanted(name=index.path, sha256=index.sha256, size=index.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
 
 
 def _likely_first(bases: list[str], path: str) -> list[str]:

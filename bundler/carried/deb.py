@@ -28,9 +28,15 @@ def carry_debs(lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
             version=deb.version,
             purl=deb_purl(deb, deb.suite),
             descriptor=store.describe(deb.sha256, DEB),
-            source=(("package", deb.name), ("suite", deb.suite)),
+            source=_source(deb),
         )
     yield from _repository(debs, lock, platform, store)
+
+
+def _source(deb: LockedDeb) -> tuple[tuple[str, str], ...]:
+    installed = {"installed_bytes": str(deb.installed_bytes)} if deb.installed_bytes else {}
+    why = {"why": " ".join(deb.why)} if deb.why else {}
+    return tuple({**installed, "package": deb.name, "suite": deb.suite, **why}.items())
 
 
 def _repository(debs: Sequence[LockedDeb], lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:

@@ -212,6 +212,9 @@ def _show_plan(plan: Plan, stopped_at: str | None) -> None:
                 f"需要 /var/lib/ferry {store:.0f} MB、/opt/ferry 约 {tree:.0f} MB。",
             )
         )
+    if plan.packages_bytes:
+        packages = plan.packages_bytes / 1e6
+        click.echo(tr(f"Its packages take about {packages:.0f} MB in /usr.", f"软件包在 /usr 约占 {packages:.0f} MB。"))
 
 
 def _show_done(outcome: Outcome, seconds: float) -> None:
@@ -240,6 +243,7 @@ def _document(outcome: Outcome, seconds: float, *, dry_run: bool) -> dict[str, o
         ],
         "store_bytes": plan.store_bytes,
         "tree_bytes": plan.tree_bytes,
+        "packages_bytes": plan.packages_bytes,
         "seconds": round(seconds, 3),
     }
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import click
 
 from bundler.build import read_inputs
+from bundler.cli.charts import print_not_carried
 from bundler.cli.make import RECIPE, store_directory
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.cli.target import print_findings
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
+from bundler.model.descriptor import OCTETS
 from bundler.model.inventory import Change, Comparison, compare
 from bundler.model.lock import Lock
 from bundler.model.recipe import Recipe
@@ -25,7 +27,7 @@ from bundler.model.target import Target
 from bundler.resolve import resolve
 from bundler.resolve.digests import Digests
 from bundler.resolve.update import Update
-from bundler.store import write_file
+from bundler.store import Store, write_file
 from bundler.target.find import find_target
 from bundler.target.fit import Finding, check_lock, check_recipe, lock_target
 
@@ -151,9 +153,11 @@ def _resolve(recipe: Path, targets: Sequence[Target], before: Lock | None, movin
             targets=tuple(map(lock_target, targets)),
             hosts=tuple(targets),
             digests=Digests(store_directory(), progress),
+            keep=lambda data: Store(store_directory()).put(data, OCTETS),
             update=Update(before=before, names=frozenset(moving)) if before and moving else None,
         )
     _print_targets(lock, targets, findings)
+    print_not_carried(lock)
     return lock
 
 
@@ -165,6 +169,7 @@ def _write(path: Path, lock: Lock, before: Lock | None) -> None:
     write_file(path, text)
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
     counts += f", {len(lock.images)} images" if lock.images else ""
+    counts += f", {len(lock.charts)} charts" if lock.charts else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
     if before is not None:
@@ -213,6 +218,8 @@ _KINDS = {
     "deb": tr("Debian packages for the host", "主机的 Debian 包"),
     "file": tr("files", "文件"),
     "image": tr("images", "镜像"),
+    "chart": tr("Helm charts", "Helm chart"),
+    "upstream": tr("signed lists of archives", "软件源的签名清单"),
 }
 
 

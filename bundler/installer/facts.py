@@ -61,6 +61,7 @@ class Facts:
     has_systemd: bool
     store_space: Space
     programs_space: Space
+    system_space: Space
     blobs: Mapping[str, int]
     anchors: tuple[PublicKey, ...]
     releases: tuple[Release, ...]
@@ -102,6 +103,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         has_systemd=has_systemd,
         store_space=_space(layout.state),
         programs_space=_space(layout.programs),
+        system_space=_space(layout.at("/usr")),
         blobs=_blobs(layout.store),
         anchors=read_anchors(layout.trust),
         releases=releases,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from bundler.errors import HostError, TrustError
 from bundler.installer.facts import Facts
-from bundler.installer.steps import STEPS
+from bundler.installer.steps import STEPS, packages
 from bundler.installer.steps.step import Action
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item
@@ -15,12 +16,16 @@ from bundler.place import SHARED_ABOVE_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What must happen on this host, in order; `store_bytes` and `tree_bytes` are what it adds to the disks."""
+    """What must happen on this host, in order.
+
+    `store_bytes`, `tree_bytes` and `packages_bytes` are what it adds below /var/lib/ferry, /opt/ferry and /usr.
+    """
 
     wanted: Wanted
     actions: tuple[Action, ...]
     store_bytes: int
     tree_bytes: int
+    packages_bytes: int = 0
 
 
 def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Plan:
@@ -38,6 +43,7 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
         actions=actions,
         store_bytes=store_bytes(wanted, facts) if "store" in due else 0,
         tree_bytes=tree_bytes(wanted, facts) if "release" in due else 0,
+        packages_bytes=packages_bytes(wanted, facts) if "packages" in due else 0,
     )
 
 
@@ -91,11 +97,20 @@ def tree_bytes(wanted: Wanted, facts: Facts) -> int:
     """
     manifest = wanted.manifest
     shares = facts.store_space.device == facts.programs_space.device
-    placed = [item for item in manifest.of_kind("file") if not (shares and _is_shared(item))]
+    placed = [item for item in manifest.of_kind("file", "chart") if not (shares and _is_shared(item))]
     wheels = sum(item.descriptor.size for item in manifest.of_kind("wheel"))
     runtime = sum(item.descriptor.size for item in manifest.of_kind("python"))
     files = sum(-(-item.descriptor.size // _BLOCK) * _BLOCK for item in placed)
     return round(wheels * _WHEEL_FACTOR + runtime * _RUNTIME_FACTOR) + files
+
+
+def packages_bytes(wanted: Wanted, facts: Facts) -> int:
+    """Return what the packages that are due take when they are installed, as their own archive says.
+
+    dpkg unpacks a newer version beside the older one, so that nothing is taken off for what is replaced.
+    """
+    sizes = (dict(item.source).get("installed_bytes", "") for item, _ in packages.missing(wanted, facts))
+    return sum(int(size) for size in sizes if re.fullmatch("[0-9]{1,15}", size))
 
 
 def _is_shared(item: Item) -> bool:

@@ -57,22 +57,20 @@ def check_plan(plan: Plan, facts: Facts) -> None:
 
 
 def _check_space(plan: Plan, facts: Facts) -> None:
-    store, programs = facts.store_space, facts.programs_space
-    if not plan.store_bytes and not plan.tree_bytes:
-        return
-    if store.device == programs.device:
-        needs = [("/var/lib/ferry and /opt/ferry", store.free_bytes, plan.store_bytes + plan.tree_bytes)]
-    else:
-        needs = [
-            ("/var/lib/ferry", store.free_bytes, plan.store_bytes),
-            ("/opt/ferry", programs.free_bytes, plan.tree_bytes),
-        ]
-    for place, free, needed in needs:
-        if needed + _RESERVE_BYTES > free:
-            gap = needed + _RESERVE_BYTES - free
+    needs = (
+        ("/var/lib/ferry", facts.store_space, plan.store_bytes),
+        ("/opt/ferry", facts.programs_space, plan.tree_bytes),
+        ("/usr", facts.system_space, plan.packages_bytes),
+    )
+    devices = dict.fromkeys(space.device for _, space, needed in needs if needed)
+    for device in devices:
+        here = [(place, space, needed) for place, space, needed in needs if needed and space.device == device]
+        free = here[0][1].free_bytes
+        needed = sum(one for _, _, one in here) + _RESERVE_BYTES
+        if needed > free:
             raise HostError(
-                f"expected {_mib(needed + _RESERVE_BYTES)} free, got {_mib(free)}: {_mib(gap)} are missing",
-                place=place,
+                f"expected {_mib(needed)} free, got {_mib(free)}: {_mib(needed - free)} are missing",
+                place=" and ".join(place for place, _, _ in here),
                 hint="free that much on the file system, or mount a larger one there",
             )
 

@@ -19,17 +19,22 @@ _VERSION = "[0-9][0-9A-Za-z.+:~-]*"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DebSource:
-    """Packages of a Debian suite that are wanted on the isolated host itself."""
+    """Packages of a Debian suite that are wanted on the isolated host itself.
+
+    With `upstream_chain` the archive's own signed lists cross too.
+    """
 
     suite: str
     packages: tuple[str, ...]
+    upstream_chain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedDeb:
     """One Debian package; `path` is its place below an archive's base.
 
-    `suite` is empty for packages of the runtime, which has one suite for all.
+    `suite` is empty for packages of the runtime, which has one suite for all. `why` names the packages of the recipe
+    that need it; `installed_bytes` is what its own archive says that it takes on a disk, 0 where that is not known.
     """
 
     name: str
@@ -40,6 +45,8 @@ class LockedDeb:
     sha256: str
     platform: Platform
     suite: str = ""
+    why: tuple[str, ...] = ()
+    installed_bytes: int = 0
 
     @property
     def file_name(self) -> str:
@@ -64,6 +71,7 @@ def _deb_source(fields: Fields) -> DebSource:
     source = DebSource(
         suite=fields.text("suite", match=SUITE, what=SUITE_WORDS),
         packages=fields.texts("packages", match=DEB, what=DEB_WORDS),
+        upstream_chain=fields.flag("upstream_chain", False),
     )
     if not source.packages:
         raise fields.refuse("packages", "expected at least one package, got none")
@@ -86,13 +94,15 @@ def locked_deb(fields: Fields) -> LockedDeb:
         size=fields.integer("size", least=1),
         sha256=fields.hex("sha256"),
         platform=parse_platform(fields.text("platform"), place=fields.place("platform")),
+        why=fields.texts("why", [], match=DEB, what=DEB_WORDS),
+        installed_bytes=fields.integer("installed_bytes", 0),
     )
 
 
 def locked_deb_document(deb: LockedDeb) -> dict[str, Any]:
     """Return a package as it stands in a lock."""
     suite = {"suite": deb.suite} if deb.suite else {}
-    return suite | {
+    document = suite | {
         "name": deb.name,
         "version": deb.version,
         "architecture": deb.architecture,
@@ -101,3 +111,5 @@ def locked_deb_document(deb: LockedDeb) -> dict[str, Any]:
         "sha256": deb.sha256,
         "platform": str(deb.platform),
     }
+    document |= {"installed_bytes": deb.installed_bytes} if deb.installed_bytes else {}
+    return document | ({"why": list(deb.why)} if deb.why else {})

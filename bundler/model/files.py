@@ -25,6 +25,7 @@ class FileSource:
 
     Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `weights` a directory of
     a model, checked to be whole) or `url`. `image` says whether composed images hold them; None leaves it to the size.
+    `pickles` says what happens to weights that run code when they are loaded: refuse, skip or carry.
     """
 
     to: str
@@ -37,6 +38,7 @@ class FileSource:
     executable: bool = False
     purl: str = ""
     image: bool | None = None
+    pickles: str = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +77,7 @@ def file_source(fields: Fields) -> FileSource:
     image = fields.flag("image") if fields.has("image") else None
     if kind == "url":
         return FileSource(
-            url=_url(fields),
+            url=public_url(fields),
             to=to,
             sha256=fields.hex("sha256"),
             size=fields.integer("size") if fields.has("size") else None,
@@ -84,7 +86,9 @@ def file_source(fields: Fields) -> FileSource:
             image=image,
         )
     if kind == "weights":
-        return FileSource(path=any_path(fields, "weights"), to=to, weights=True, purl=purl, image=image)
+        pickles = fields.text("pickles", "refuse", match="refuse|skip|carry", what="refuse, skip or carry")
+        path = any_path(fields, "weights")
+        return FileSource(path=path, to=to, weights=True, purl=purl, image=image, pickles=pickles)
     outside = fields.flag("outside", False)
     return FileSource(path=_source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
 
@@ -100,7 +104,7 @@ def _source_path(fields: Fields, *, outside: bool) -> str:
     return path
 
 
-def _url(fields: Fields) -> str:
+def public_url(fields: Fields) -> str:
     """Take a URL without user, password or token: it stands in the lock and in the bundle, for all to read."""
     text = fields.text("url")
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -144,7 +148,7 @@ def locked_path(fields: Fields) -> LockedPath:
     is_url = fields.has("url")
     return LockedPath(
         path="" if is_url else any_path(fields, "path"),
-        url=_url(fields) if is_url else "",
+        url=public_url(fields) if is_url else "",
         to=relative_path(fields, "to"),
         size=fields.integer("size"),
         sha256=fields.hex("sha256"),

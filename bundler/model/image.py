@@ -29,10 +29,14 @@ _DIGEST = "sha256:[0-9a-f]{64}"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegistryImage:
-    """An image that a recipe takes from a registry, and further names under which it is listed."""
+    """An image that a recipe takes from a registry, and further names under which it is listed.
+
+    `why` says who needs it, where that is not the recipe itself.
+    """
 
     reference: Reference
     aliases: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +57,7 @@ class LockedImage:
     platform: Platform
     manifest: LockedBlob
     blobs: tuple[LockedBlob, ...]
+    why: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -91,6 +96,7 @@ def locked_image(fields: Fields) -> LockedImage:
         platform=parse_platform(fields.text("platform"), place=fields.place("platform")),
         manifest=_locked_blob(fields),
         blobs=fields.each("blobs", _locked_blob),
+        why=fields.texts("why", []),
     )
     if image.manifest.media_type not in MANIFESTS:
         raise fields.refuse("media_type", f"expected an image manifest, got {describe(image.manifest.media_type)}")
@@ -112,7 +118,8 @@ def _locked_blob(fields: Fields) -> LockedBlob:
 def locked_image_document(image: LockedImage) -> dict[str, Any]:
     """Return an image as it stands in a lock."""
     aliases = {"aliases": list(image.aliases)} if image.aliases else {}
-    head = {"reference": str(image.reference), **aliases, "platform": str(image.platform)}
+    why = {"why": list(image.why)} if image.why else {}
+    head = {"reference": str(image.reference), **aliases, **why, "platform": str(image.platform)}
     return {**head, **_blob_document(image.manifest), "blobs": [_blob_document(blob) for blob in image.blobs]}
 
 

@@ -69,6 +69,17 @@ def things(lock: Lock) -> Iterator[Thing]:
             platform=image.platform,
             blobs=tuple((blob.sha256, blob.size) for blob in (image.manifest, *image.blobs)),
         )
+    for chart in lock.charts:
+        chart_files = ((chart.file.sha256, chart.file.size), *((one.sha256, one.size) for one in chart.values))
+        yield Thing(kind="chart", name=chart.name, version=chart.version, platform=None, blobs=chart_files)
+    for listed in lock.upstream:
+        yield Thing(
+            kind="upstream",
+            name=listed.path,
+            version=listed.date or listed.sha256[:12],
+            platform=listed.platform,
+            blobs=((listed.sha256, listed.size),),
+        )
 
 
 def _debs(kind: str, debs: tuple[LockedDeb, ...]) -> Iterator[Thing]:

@@ -10,9 +10,11 @@ from bundler.model.deb import SUITE, SUITE_WORDS, LockedDeb, locked_deb, locked_
 from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.files import LockedPath, locked_path, locked_path_document
 from bundler.model.image import LockedImage, locked_image, locked_image_document
+from bundler.model.lockedchart import LockedChart, locked_chart, locked_chart_document
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import MINOR, MINOR_WORDS
 from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION
+from bundler.model.upstream import LockedIndex, locked_index, locked_index_document
 from bundler.model.wheel import LockedPackage, locked_package, locked_package_document
 
 FORMAT = "ferry/lock/v1"
@@ -57,6 +59,8 @@ class Lock:
     images: tuple[LockedImage, ...] = ()
     targets: tuple[LockedTarget, ...] = ()
     os_debs: tuple[LockedDeb, ...] = ()
+    charts: tuple[LockedChart, ...] = ()
+    upstream: tuple[LockedIndex, ...] = ()
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -84,6 +88,8 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         images=fields.each("images", locked_image, []),
         targets=fields.each("targets", _locked_target, []),
         os_debs=fields.each("os_debs", locked_os_deb, []),
+        charts=fields.each("charts", locked_chart, []),
+        upstream=fields.each("upstream", locked_index, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -124,8 +130,12 @@ def lock_document(lock: Lock) -> dict[str, Any]:
     }
     if lock.images:
         document["images"] = [locked_image_document(image) for image in lock.images]
+    if lock.charts:
+        document["charts"] = [locked_chart_document(chart) for chart in lock.charts]
     if lock.os_debs:
         document["os_debs"] = [locked_deb_document(deb) for deb in lock.os_debs]
+    if lock.upstream:
+        document["upstream"] = [locked_index_document(index) for index in lock.upstream]
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     return document

@@ -1,6 +1,6 @@
 """Package URLs: what each ecosystem's things are called in an SBOM.
 
-Source: Package URL specification, types deb, generic, oci, pypi.
+Source: Package URL specification, types deb, generic, helm, oci, pypi.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ def deb_purl(deb: LockedDeb, suite: str) -> str:
 def wheel_purl(name: str, version: str, file: str) -> str:
     """Return the purl of one file of a distribution."""
     return PackageURL("pypi", None, canonicalize_name(name), version, {"file_name": file}).to_string()
+
+
+def helm_purl(name: str, version: str) -> str:
+    """Return the purl of a Helm chart."""
+    return PackageURL("helm", None, name, version).to_string()
 
 
 def generic_purl(name: str, version: str, **qualifiers: str) -> str:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from bundler.errors import RecipeError
+from bundler.model.chart import CHARTS, ChartSource, chart_source
 from bundler.model.composed import ComposedImage, composed_image
 from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
@@ -45,6 +46,12 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+    charts: tuple[ChartSource, ...] = ()
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """Every name that the recipe itself gives an image."""
+        return tuple(name for image in self.images for name, _ in _names(image))
 
 
 def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
@@ -65,6 +72,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         python=python_source(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
         debs=deb_sources(fields),
+        charts=fields.each("charts", chart_source, []),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", recipe_service, []),
@@ -73,6 +81,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
     fields.close()
     check_services(recipe.services)
     _check_images(recipe)
+    _check_charts(recipe)
     return recipe
 
 
@@ -85,14 +94,23 @@ def _check_images(recipe: Recipe) -> None:
     seen: set[str] = set()
     for index, image in enumerate(recipe.images):
         place = f"images[{index}]"
-        if isinstance(image, ComposedImage):
-            names = [(image.reference, "compose")]
-        else:
-            names = [(image.reference.name_of(image.reference.sha256), "reference")]
-            names += [(alias, f"aliases[{i}]") for i, alias in enumerate(image.aliases)]
-        for name, field in names:
+        for name, field in _names(image):
             if name in seen:
                 raise RecipeError(f'the reference "{name}" stands twice', place=f"{place}.{field}")
             seen.add(name)
         if isinstance(image, ComposedImage) and image.service not in services:
             raise RecipeError(f'expected the name of a service, got "{image.service}"', place=f"{place}.service")
+
+
+def _names(image: ComposedImage | RegistryImage) -> list[tuple[str, str]]:
+    """Return the names of an image, each with the field that gives it."""
+    if isinstance(image, ComposedImage):
+        return [(image.reference, "compose")]
+    aliases = [(alias, f"aliases[{i}]") for i, alias in enumerate(image.aliases)]
+    return [(image.reference.name_of(image.reference.sha256), "reference"), *aliases]
+
+
+def _check_charts(recipe: Recipe) -> None:
+    for index, file in enumerate(recipe.files if recipe.charts else ()):
+        if file.to.split("/")[0] == CHARTS:
+            raise RecipeError(f'expected a place outside "{CHARTS}", which the charts have', place=f"files[{index}].to")

@@ -67,3 +67,17 @@ def parse_reference(text: str, *, place: str) -> Reference:
     if host in (HUB, f"index.{HUB}"):
         host, repository = HUB, repository if "/" in repository else f"library/{repository}"
     return Reference(host=host, repository=repository, tag=match["tag"] or "", sha256=match["sha256"] or "")
+
+
+def familiar_reference(text: str, *, place: str) -> Reference:
+    """Parse a reference as container engines complete it: Docker Hub's host and the tag `latest` may be left out.
+
+    Raises:
+        RecipeError: any other text.
+    """
+    first, slash, _ = text.partition("/")
+    has_host = bool(slash) and (bool(re.search("[.:]", first)) or first == "localhost")
+    full = text if has_host else f"{HUB}/{text}"
+    if ":" not in full.rpartition("/")[2]:
+        full += ":latest"
+    return parse_reference(full, place=place)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bundler.model.files import LockedPath
 from bundler.model.lock import Lock, LockedTarget
+from bundler.model.lockedchart import chart_images
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
+from bundler.resolve.chart import resolve_charts
 from bundler.resolve.deb import resolve_debs
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
@@ -17,6 +20,7 @@ from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
 from bundler.resolve.update import Update
+from bundler.resolve.upstream import resolve_upstream
 from bundler.resolve.wheel import resolve_wheels
 from bundler.transport import Transport
 
@@ -37,12 +41,14 @@ def resolve(
     hosts: tuple[Target, ...] = (),
     digests: Digests | None = None,
     update: Update | None = None,
+    keep: Callable[[bytes], object] = lambda data: None,
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
     `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
     known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
-    so that resolving again changes nothing. With `update` only what it names moves.
+    so that resolving again changes nothing. With `update` only what it names moves. `keep` gets what upstream will not
+    have for long.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
@@ -50,6 +56,9 @@ def resolve(
     if update is not None:
         update.check()
     kept = {what: update.pins(getattr(update.before, what)) for what in _DISTRIBUTIONS} if update else {}
+    os_debs = resolve_debs(recipe.debs, recipe.platforms, hosts)
+    charts = resolve_charts(recipe.charts, directory, digests=digests)
+    wanted = (*recipe.images, *chart_images(charts, recipe.image_names))
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -64,9 +73,11 @@ def resolve(
         build=resolve_wheels(BUILD, recipe, what="build", kept=kept.get("build", ())),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain", kept=kept.get("toolchain", ())),
         files=_files(recipe, directory, digests),
-        images=resolve_images(recipe.images, recipe.platforms),
+        images=resolve_images(wanted, recipe.platforms),
+        charts=charts,
         targets=targets,
-        os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
+        os_debs=os_debs,
+        upstream=resolve_upstream(recipe.debs, os_debs, keep),
         sha256="",
         sm3="",
     )

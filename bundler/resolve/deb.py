@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bundler.apt import Apt, file_parts
@@ -11,7 +12,7 @@ from bundler.errors import ResolveError, StepError
 from bundler.model.deb import DebSource, LockedDeb
 from bundler.model.platform import Platform
 from bundler.model.target import Package, Target
-from bundler.resolve.python import deb_of_entry
+from bundler.resolve.python import closure_debs
 
 
 def resolve_debs(
@@ -56,21 +57,24 @@ def _missing(
     known: Sequence[tuple[Package, ...] | None],
 ) -> set[LockedDeb]:
     suite, packages = sources[0].suite, tuple(name for source in sources for name in source.packages)
-    found: set[LockedDeb] = set()
+    found: dict[str, LockedDeb] = {}
     try:
         apt.update()
         minimal = _minimal(apt) if None in known else ()
         for installed in known:
             given = minimal if installed is None else installed
             apt.assume(one for one in given if one.architecture in (platform.debian, "all"))
-            found |= {deb_of_entry(entry, platform, suite) for entry in apt.closure(packages)}
+            for deb in closure_debs(apt, packages, platform, suite):
+                known_deb = found.get(deb.file_name)
+                why = {*deb.why, *(known_deb.why if known_deb else ())}
+                found[deb.file_name] = replace(deb, why=tuple(sorted(why)))
     except StepError as error:
         raise ResolveError(
             f"apt found no {', '.join(packages)} of {suite} for {platform}: {error.message}",
             place="debs",
             hint=f"the apt sources of this host must offer {suite}",
         ) from error
-    return found
+    return set(found.values())
 
 
 def _minimal(apt: Apt) -> tuple[Package, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from bundler.errors import RecipeError
 from bundler.model.files import FileSource, LockedPath
 from bundler.resolve.digests import Digests, Measured
-from bundler.resolve.weights import check_weights
+from bundler.resolve.weights import check_weights, find_snapshot, is_pickle, is_pickle_index, snapshot_purl
 
 _SKIPPED = {"__pycache__", ".git", ".DS_Store"}
 _IN_IMAGES_UP_TO_BYTES = 1024 * 1024 * 1024
@@ -21,6 +21,7 @@ class _Found:
     source: FileSource
     path: Path
     to: str
+    purl: str = ""
 
 
 def resolve_files(
@@ -51,7 +52,7 @@ def resolve_files(
             if path is None:
                 locked.append(_locked_url(source, before, length))
             else:
-                found.append(_Found(source=source, path=path, to=to))
+                found.append(_Found(source=source, path=path, to=to, purl=_purl(source, directory)))
     measured = (digests or Digests()).measure([one.path for one in found])
     locked += [_locked(one, what, directory) for one, what in zip(found, measured, strict=True)]
     return tuple(sorted(locked, key=lambda file: file.to))
@@ -66,8 +67,14 @@ def _locked(found: _Found, measured: Measured, directory: Path) -> LockedPath:
         sha256=measured.sha256,
         executable=measured.executable,
         image=_in_image(found.source, measured.size),
-        purl=found.source.purl,
+        purl=found.purl,
     )
+
+
+def _purl(source: FileSource, directory: Path) -> str:
+    if source.purl or not source.weights:
+        return source.purl
+    return snapshot_purl(find_snapshot(directory / source.path))
 
 
 def _is_outside(source: FileSource) -> bool:
@@ -106,7 +113,7 @@ def _expand(source: FileSource, directory: Path, *, index: int) -> Iterator[tupl
     place = f"files[{index}].{'weights' if source.weights else 'path'}"
     start = directory / source.path
     if source.weights:
-        yield from _weights(source, start, place=place)
+        yield from _weights(source, find_snapshot(start), place=place)
         return
     if any(one in source.path for one in "*?["):
         yield from _glob(source, directory, place=place)
@@ -147,7 +154,7 @@ def _glob(source: FileSource, directory: Path, *, place: str) -> Iterator[tuple[
 def _weights(source: FileSource, start: Path, *, place: str) -> Iterator[tuple[Path, str]]:
     if not start.is_dir():
         raise RecipeError(f'expected a directory, "{source.path}" is none', place=place)
-    check_weights(start, place=place)
+    check_weights(start, place=place, pickles=source.pickles != "skip")
     for path in _walk(start):
         inside = path.relative_to(start)
         if ".cache" in inside.parts or path.suffix == ".lock":
@@ -158,6 +165,14 @@ def _weights(source: FileSource, start: Path, *, place: str) -> Iterator[tuple[P
             _check_regular(path, inside.as_posix(), place=place)
         if not path.is_file():
             raise RecipeError(f'expected a file, "{inside}" links to nothing', place=place)
+        if source.pickles == "skip" and (is_pickle(path) or is_pickle_index(path)):
+            continue
+        if source.pickles == "refuse" and is_pickle(path):
+            raise RecipeError(
+                f'expected weights that are data alone, "{inside}" is a pickle: it runs code when it is loaded',
+                place=place,
+                hint='take weights in safetensors; or say "pickles: skip" or "pickles: carry" beside it',
+            )
         yield path, str(PurePosixPath(source.to, inside.as_posix()))
 
 

@@ -35,7 +35,8 @@ def resolve_images(
         try:
             found += _Answer(image, registry).locked(platforms)
         except FerryError as error:
-            error.place = f"images[{index}].reference: {error.place or image.reference}"
+            place = ", ".join(image.why) or f"images[{index}].reference"
+            error.place = f"{place}: {error.place or image.reference}"
             raise
     return tuple(found)
 
@@ -97,4 +98,5 @@ class _Answer:
             platform=platform,
             manifest=LockedBlob(media_type=described.media_type, size=len(found.data), sha256=found.sha256),
             blobs=described.blobs,
+            why=self._image.why,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from bundler.apt import Apt, file_parts, pool_path
 from bundler.errors import ResolveError, StepError
 from bundler.model.deb import LockedDeb
+from bundler.model.needs import reasons
 from bundler.model.platform import Platform
 from bundler.model.python import PythonSource
 
@@ -32,20 +33,37 @@ def _closure(source: PythonSource, platform: Platform, directory: Path) -> list[
     apt = Apt(directory, platform.debian)
     try:
         apt.update()
-        listed = apt.closure(source.packages)
+        debs = closure_debs(apt, source.packages, platform)
     except StepError as error:
         raise ResolveError(
             f"apt found no {', '.join(source.packages)} for {platform}: {error.message}",
             place="python.packages",
             hint=f"the apt sources of this host must offer {source.suite}",
         ) from error
-    debs = [deb_of_entry(entry, platform) for entry in listed]
     return [deb for deb in debs if deb.name not in _NOT_NEEDED]
 
 
-def deb_of_entry(entry: dict[str, str], platform: Platform, suite: str = "") -> LockedDeb:
-    """Return what a lock records of a package that apt names."""
+def closure_debs(apt: Apt, packages: tuple[str, ...], platform: Platform, suite: str = "") -> list[LockedDeb]:
+    """Return what a lock records of every package that the host lacks for `packages`.
+
+    Raises:
+        StepError, ResolveError: as apt says.
+    """
+    entries = apt.closure(packages)
+    control = apt.show(entries)
+    why = reasons(control, packages)
+    return [_deb(entry, control, why, platform, suite) for entry in entries]
+
+
+def _deb(
+    entry: dict[str, str],
+    control: dict[str, dict[str, str]],
+    why: dict[str, tuple[str, ...]],
+    platform: Platform,
+    suite: str,
+) -> LockedDeb:
     name, version, architecture = file_parts(entry["file"])
+    kibibytes = control.get(name, {}).get("Installed-Size", "")
     return LockedDeb(
         name=name,
         version=version,
@@ -55,4 +73,6 @@ def deb_of_entry(entry: dict[str, str], platform: Platform, suite: str = "") -> 
         sha256=entry["sha256"],
         platform=platform,
         suite=suite,
+        why=why.get(name, ()),
+        installed_bytes=int(kibibytes) * 1024 if kibibytes.isdecimal() else 0,
     )

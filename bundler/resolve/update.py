@@ -43,19 +43,24 @@ class Update:
     def apply(self, lock: Lock, recipe: Recipe) -> Lock:
         """Return the new lock with what stays as it was; Debian packages move together with those of their set."""
         images = {(one.reference, one.aliases, one.platform): one for one in self.before.images}
+        os_debs = self._os_debs(lock, recipe)
         return replace(
             lock,
+            upstream=self.before.upstream if os_debs == self.before.os_debs else lock.upstream,
             debs=self._debs(lock.debs, self.before.debs, recipe.python.packages, same=self._same_runtime(lock)),
-            os_debs=self._debs(
-                lock.os_debs,
-                self.before.os_debs,
-                tuple(name for source in recipe.debs for name in source.packages),
-                same=lock.targets == self.before.targets and lock.platforms == self.before.platforms,
-            ),
+            os_debs=os_debs,
             images=tuple(
                 one if self._moves(str(one.reference)) else images.get((one.reference, one.aliases, one.platform), one)
                 for one in lock.images
             ),
+        )
+
+    def _os_debs(self, lock: Lock, recipe: Recipe) -> tuple[LockedDeb, ...]:
+        return self._debs(
+            lock.os_debs,
+            self.before.os_debs,
+            tuple(name for source in recipe.debs for name in source.packages),
+            same=lock.targets == self.before.targets and lock.platforms == self.before.platforms,
         )
 
     def _same_runtime(self, lock: Lock) -> bool:

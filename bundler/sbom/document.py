@@ -60,6 +60,9 @@ _TYPES = {
     "python": ComponentType.PLATFORM,
     "file": ComponentType.FILE,
     "layer": ComponentType.FILE,
+    "artifact": ComponentType.FILE,
+    "upstream": ComponentType.FILE,
+    "chart": ComponentType.APPLICATION,
 }
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import lzma
 import shutil
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -87,3 +91,32 @@ def test_a_suite_that_no_source_offers_is_refused(recipe: Path) -> None:
     done = ferry("lock", recipe, code=4)
     assert done.stderr.startswith("error: debs: apt found no jq of sid for linux/amd64: ")
     assert done.stderr.endswith("hint: the apt sources of this host must offer sid\n")
+
+
+def test_an_auditor_follows_the_archives_own_signature_to_each_package(recipe: Path, tmp_path: Path) -> None:
+    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    if not keyring.exists() or shutil.which("gpgv") is None:
+        pytest.skip("needs gpgv and the keyring of Debian's archive")
+    text = (recipe / "recipe.yaml").read_text()
+    (recipe / "recipe.yaml").write_text(text.replace("packages: [jq]", "packages: [jq], upstream_chain: true"))
+    store = {"FERRY_KEYSTORE": str(tmp_path / "keystore"), "FERRY_STORE": str(tmp_path / "store")}
+    ferry("lock", recipe, **store)
+    ferry("build", recipe, "--yes", "-o", tmp_path / "x.tar", **store)
+    with tarfile.open(tmp_path / "x.tar") as tar:
+        manifest = json.load(tar.extractfile("ferry.json"))  # type: ignore[arg-type]
+        blobs = {
+            item["name"]: tar.extractfile(f"blobs/sha256/{item['sha256']}").read()  # type: ignore[union-attr]
+            for item in manifest["items"]
+            if item["kind"] in ("upstream", "deb")
+        }
+    listed = ""
+    for name in (name for name in blobs if name.endswith("/InRelease")):
+        subprocess.run(["gpgv", "--keyring", keyring, "-"], input=blobs[name], check=True, capture_output=True)
+        suite = name.removesuffix("InRelease")
+        for other in (other for other in blobs if other.startswith(suite) and other != name):
+            assert f" {hashlib.sha256(blobs[other]).hexdigest()} " in blobs[name].decode()
+            listed += lzma.decompress(blobs[other]).decode()
+    debs = [name for name in blobs if name.endswith(".deb")]
+    assert len(debs) == 3
+    for name in debs:
+        assert f"SHA256: {hashlib.sha256(blobs[name]).hexdigest()}\n" in listed

@@ -25,11 +25,16 @@ def due(wanted: Wanted, facts: Facts) -> Action | None:
     Raises:
         HostError: the bundle brings packages, and this host has no dpkg.
     """
-    reasons = {_name(item): reason for item, reason in _missing(wanted, facts)}
+    reasons = {_name(item): reason for item, reason in missing(wanted, facts)}
     return Action(step=NAME, reason=list_reasons(reasons), detail=tuple(reasons)) if reasons else None
 
 
-def _missing(wanted: Wanted, facts: Facts) -> list[tuple[Item, str]]:
+def missing(wanted: Wanted, facts: Facts) -> list[tuple[Item, str]]:
+    """Return the packages that are due, each with the reason.
+
+    Raises:
+        HostError: the bundle brings packages, and this host has no dpkg.
+    """
     debs = wanted.manifest.of_kind("deb")
     if debs and facts.packages is None:
         raise HostError(
@@ -58,7 +63,7 @@ def apply(job: Job) -> None:
     apt.publish({item.name: store / item.descriptor.sha256 for item in job.wanted.manifest.of_kind("deb", "apt")})
     if set(job.facts.own_packages) - set(job.facts.packages or ()):
         apt.settle()
-    wishes = [f"{_name(item)}={item.version}" for item, _ in _missing(job.wanted, job.facts)]
+    wishes = [f"{_name(item)}={item.version}" for item, _ in missing(job.wanted, job.facts)]
     try:
         changes = apt.simulate("install", *wishes)
     except StepError as error:

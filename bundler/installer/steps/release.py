@@ -21,6 +21,8 @@ from bundler.wheels import install_wheels
 NAME = "release"
 NEW = ".new-"
 _SYNC_TIMEOUT_S = 1800
+# What stands in the tree as it came, at the item's `to`.
+_PLACED = ("file", "chart")
 
 
 def due(wanted: Wanted, facts: Facts) -> Action | None:
@@ -49,7 +51,7 @@ def apply(job: Job) -> None:
 def _make_tree(job: Job, root: Path) -> None:
     """Fill a directory with the same content that the container image has."""
     manifest, store = job.wanted.manifest, Store(job.layout.store)
-    parts = manifest.of_kind("python", "wheel", "file")
+    parts = manifest.of_kind("python", "wheel", *_PLACED)
     job.progress.start("install", sum(item.descriptor.size for item in parts))
     root.mkdir()
     for item in manifest.of_kind("python"):
@@ -59,7 +61,7 @@ def _make_tree(job: Job, root: Path) -> None:
     wheels = [(item.name, store.path(item.descriptor.sha256)) for item in manifest.of_kind("wheel")]
     if wheels:
         install_wheels(wheels, root, manifest.python_version, job.progress.advance)
-    for item in manifest.of_kind("file"):
+    for item in manifest.of_kind(*_PLACED):
         place_blob(root, item.to, store.path(item.descriptor.sha256), executable=item.executable)
         job.progress.advance(item.descriptor.size)
 

@@ -89,6 +89,8 @@ SHAPE = "url: expected a URL https://HOST/PATH, http://HOST/PATH or file:///PATH
         ({"path": "a/**.toml"}, 'path: expected "**" as a whole directory, got "a/**.toml"'),
         ({"weights": "../m"}, 'weights: expected a relative path, got "../m"'),
         ({"weights": "m", "outside": True}, "outside: unknown field"),
+        ({"weights": "m", "pickles": "yes"}, 'pickles: expected refuse, skip or carry, got "yes"'),
+        ({"path": "m", "pickles": "skip"}, "pickles: unknown field"),
         ({"path": "a", "sha256": HEX}, "sha256: unknown field"),
         ({"path": "a", "purl": "x"}, f'purl: expected a purl {PURL} "x"'),
         ({"path": "a", "purl": "pkg:generic/x"}, f'purl: expected a purl with its version, {PURL} "pkg:generic/x"'),

@@ -140,3 +140,89 @@ def test_a_shard_elsewhere_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
     assert str(refusal(tmp_path / "no")) == f'{PLACE}: expected a directory, "{tmp_path / "no"}" is none'
+
+
+PICKLES = (b"\x80\x02\x8a\nl\xfc", b"\x80\x04\x95", b"PK\x03\x04archive/data.pkl")
+RUNS = "expected weights that are data alone, "
+
+
+@pytest.mark.parametrize("data", PICKLES)
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "consolidated.00.pth", "x.pt", "down/x.ckpt", "training.PKL"])
+def test_a_pickle_is_refused_unless_the_recipe_says_what_to_do(name: str, data: bytes, tmp_path: Path) -> None:
+    at = model(tmp_path / "m")
+    (at / name).parent.mkdir(exist_ok=True)
+    (at / name).write_bytes(data)
+    refused = refusal(at)
+    assert str(refused) == f'{PLACE}: {RUNS}"{name}" is a pickle: it runs code when it is loaded'
+    assert refused.hint == 'take weights in safetensors; or say "pickles: skip" or "pickles: carry" beside it'
+    assert f"srv/models/m/{name}" in [file.to for file in resolved(at, pickles="carry")]
+    assert f"srv/models/m/{name}" not in [file.to for file in resolved(at, pickles="skip")]
+
+
+def test_what_skipping_leaves_must_be_whole(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model-1.bin").write_bytes(PICKLES[0])
+    (tmp_path / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model-1.bin"}}')
+    assert len(resolved(tmp_path, pickles="carry")) == 3
+    with pytest.raises(RecipeError) as refused:
+        resolved(tmp_path, pickles="skip")
+    assert str(refused.value) == f'{PLACE}: expected weights or their index, "{tmp_path.name}" holds neither'
+    (tmp_path / "model.safetensors").write_bytes(safetensors({"a": 1}))
+    assert [Path(file.to).name for file in resolved(tmp_path, pickles="skip")] == ["config.json", "model.safetensors"]
+
+
+def test_data_with_the_suffix_of_a_pickle_is_data(tmp_path: Path) -> None:
+    (model(tmp_path) / "tables.bin").write_bytes(b"\0\1\2\3")
+    assert len(resolved(tmp_path)) == 6
+
+
+def test_a_model_of_gguf_describes_itself(tmp_path: Path) -> None:
+    (tmp_path / "model-q4.gguf").write_bytes(b"GGUF")
+    assert [file.to for file in resolved(tmp_path)] == ["srv/models/m/model-q4.gguf"]
+
+
+@pytest.mark.parametrize("name", ["model_index.json", "adapter_config.json", "params.json"])
+def test_other_layouts_have_other_configurations(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("{}")
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet/part.safetensors").write_bytes(safetensors({"a": 1}))
+    (tmp_path / "unet/part.safetensors.index.json").write_text('{"weight_map": {"a": "part.safetensors"}}')
+    assert len(resolved(tmp_path)) == 3
+    (tmp_path / "unet/part.safetensors.index.json").write_text('{"weight_map": {"a": "no.safetensors"}}')
+    says = 'expected 1 shards as part.safetensors.index.json says, "no.safetensors" is missing'
+    assert str(refusal(tmp_path)) == f"{PLACE}: {says}"
+
+
+def test_a_model_that_writes_needs_its_tokenizer(tmp_path: Path) -> None:
+    (model(tmp_path) / "config.json").write_text('{"architectures": ["SampleForCausalLM"]}')
+    assert len(resolved(tmp_path)) == 5
+    (tmp_path / "tokenizer.json").unlink()
+    assert str(refusal(tmp_path)) == f'{PLACE}: expected a tokenizer, "{tmp_path.name}" holds none'
+    (tmp_path / "sp.model").write_bytes(b"x")
+    assert len(resolved(tmp_path)) == 5
+
+
+def test_the_pointer_of_git_lfs_is_no_file(tmp_path: Path) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64
+    for name in ("tokenizer.json", FIRST):
+        (model(tmp_path) / name).write_bytes(pointer)
+        says = f"{name}: expected the file itself, got the pointer that git-lfs keeps for it"
+        assert str(refusal(tmp_path)) == f"{PLACE}: {says}"
+
+
+def test_a_repository_in_the_cache_says_its_own_revision(tmp_path: Path) -> None:
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--team--small-1.5B"
+    blobs = model(cached / "blobs")
+    (cached / "snapshots" / revision).mkdir(parents=True)
+    for name in ("config.json", FIRST, SECOND, INDEX):
+        (cached / "snapshots" / revision / name).symlink_to(f"../../blobs/{name}")
+    whole = resolved(cached / "snapshots" / revision)
+    assert {file.purl for file in whole} == {f"pkg:huggingface/team/small-1.5B@{revision}"}
+    assert {file.purl for file in resolved(cached / "snapshots" / revision, purl=PURL)} == {PURL}
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text(revision)
+    assert resolved(cached) == whole
+    (cached / "refs/main").write_text("../../../etc")
+    assert str(refusal(cached)) == f'{PLACE}: expected "config.json": No such file or directory'
+    assert len(resolved(blobs)) == 5

@@ -193,3 +193,17 @@ def test_what_others_came_to_need_stays(host: Host) -> None:
     assert removable(apt, ["middle", "top"]) == ["top"]
     assert removable(apt, ["top"]) == ["top"]
     assert removable(apt, []) == []
+
+
+def test_the_plan_counts_what_packages_take_when_unpacked(host: Host, facts: Facts, tmp_path: Path) -> None:
+    plain, _ = host_manifest(tmp_path, [])
+    manifest = with_debs(plain, jq="1.6", libjq1="1.6", old="2", vague="1")
+    sizes = {"jq": "1000", "libjq1": "200", "old": "50000", "vague": "much"}
+    items = tuple(
+        replace(item, source=(("installed_bytes", sizes[item.name.partition("_")[0]]),)) if item.kind == "deb" else item
+        for item in manifest.items
+    )
+    wanted = want(replace(manifest, items=items), "0" * 64, read_trust(host.trust), facts, changes={}, python=PYTHON)
+    assert make_plan(wanted, replace(facts, packages={"old": "2"})).packages_bytes == 1200
+    has_all = {"old": "2", "jq": "1.6", "libjq1": "2", "vague": "1"}
+    assert make_plan(wanted, replace(facts, packages=has_all)).packages_bytes == 0

@@ -79,6 +79,18 @@ def test_two_file_systems_are_judged_alone(plan: Plan, facts: Facts) -> None:
     )
 
 
+def test_packages_count_where_they_are_unpacked(plan: Plan, facts: Facts) -> None:
+    more = replace(plan, packages_bytes=50 * MIB)
+    one = Space(device=1, free_bytes=413 * MIB)
+    assert refused(more, replace(facts, store_space=one, programs_space=one, system_space=one)) == (
+        "/var/lib/ferry and /opt/ferry and /usr: expected 414 MiB free, got 413 MiB: 1 MiB are missing"
+    )
+    room, small = Space(device=1, free_bytes=500 * MIB), Space(device=2, free_bytes=113 * MIB)
+    assert refused(more, replace(facts, store_space=room, programs_space=room, system_space=small)) == (
+        "/usr: expected 114 MiB free, got 113 MiB: 1 MiB are missing"
+    )
+
+
 def test_a_taken_port_is_told_with_its_owner(plan: Plan, facts: Facts) -> None:
     assert refused(plan, replace(facts, ports={8090: "nginx.service"})) == (
         "services: agent: expected port 8090 to be free, nginx.service listens on it"
