@@ -66,8 +66,11 @@ def file_source(fields: Fields) -> FileSource:
         )
     if kind == "weights":
         return FileSource(path=_any_path(fields, "weights"), to=to, weights=True, purl=purl, image=image)
-    outside = fields.flag("outside", False)
-    return FileSource(path=_source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
+    outside, shared = fields.flag("outside", False), fields.flag("shared", False)
+    if outside and shared:
+        raise fields.refuse("shared", 'expected one of outside, shared, "outside" is there too')
+    path = _source_path(fields, outside=outside)
+    return FileSource(path=path, to=to, outside=outside, shared=shared, purl=purl, image=image)
 
 
 def _source_path(fields: Fields, *, outside: bool) -> str:
@@ -132,13 +135,15 @@ def locked_path(fields: Fields) -> LockedPath:
         executable=fields.flag("executable", False),
         image=fields.flag("image", True),
         purl=_purl(fields),
+        shared=fields.flag("shared", False),
     )
 
 
 def locked_path_document(file: LockedPath) -> dict[str, Any]:
     """Return a file as it stands in a lock: what is as usual is left out."""
-    source = {"url": file.url} if file.url else {"path": file.path}
-    document: dict[str, Any] = {**source, "to": file.to, "size": file.size, "sha256": file.sha256}
+    source: dict[str, Any] = {"url": file.url} if file.url else {"path": file.path}
+    source |= {"shared": True} if file.shared else {}
+    document = {**source, "to": file.to, "size": file.size, "sha256": file.sha256}
     document |= {"executable": True} if file.executable else {}
     document |= {} if file.image else {"image": False}
     return document | ({"purl": file.purl} if file.purl else {})

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bundler.model.image import LockedImage
 from bundler.model.platform import Platform
+
+# What recipes share stands beside their directories.
+SHARED = "shared"
+
+
+def source_root(directory: Path, *, shared: bool) -> Path:
+    """Return the directory that relative paths of a recipe start from; `directory` is the recipe's."""
+    return directory / ".." / SHARED if shared else directory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +71,8 @@ class LockedDeb:
 class LockedPath:
     """One regular file, and its place below the root of the installation.
 
-    It comes from `url`, or from `path`: beside the recipe or, if absolute, anywhere on the builder. `image` says
-    whether composed images hold it.
+    It comes from `url`, or from `path`: beside the recipe, in what recipes share or, if absolute, anywhere on the
+    builder. `image` says whether composed images hold it.
     """
 
     path: str
@@ -74,11 +83,18 @@ class LockedPath:
     url: str = ""
     image: bool = True
     purl: str = ""
+    shared: bool = False
 
     @property
     def name(self) -> str:
         """What it is called outside the builder: an absolute path is the business of that host alone."""
-        return self.to if self.url or self.path.startswith("/") else self.path
+        if self.url or self.path.startswith("/"):
+            return self.to
+        return f"{SHARED}/{self.path}" if self.shared else self.path
+
+    def below(self, directory: Path) -> Path:
+        """Return where it stands on the builder; `directory` is the recipe's."""
+        return source_root(directory, shared=self.shared) / self.path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

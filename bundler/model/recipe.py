@@ -23,23 +23,29 @@ class PythonSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DebSource:
-    """Packages of a Debian suite that are wanted on the isolated host itself."""
+    """Packages of a Debian suite that are wanted on the isolated host itself.
+
+    A host of another suite is refused if they are `needed`, else it goes without them.
+    """
 
     suite: str
     packages: tuple[str, ...]
+    needed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileSource:
     """Files from one place, and where they stand below the root of the installation.
 
-    Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `weights` a directory of
-    a model, checked to be whole) or `url`. `image` says whether composed images hold them; None leaves it to the size.
+    Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `shared` in what recipes
+    share; with `weights` a directory of a model, checked to be whole) or `url`. `image` says whether composed images
+    hold them; None leaves it to the size.
     """
 
     to: str
     path: str = ""
     outside: bool = False
+    shared: bool = False
     weights: bool = False
     url: str = ""
     sha256: str = ""
