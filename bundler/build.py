@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
 from bundler.model.descriptor import DEB, OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
-from bundler.model.lock import Lock
+from bundler.model.lock import Lock, LockedDeb
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
@@ -124,7 +124,6 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         if file := package.file_for(platform):
             toolchain.append((file.name, store.describe(file.sha256, WHEEL)))
     debs = tuple((deb, store.describe(deb.sha256, DEB)) for deb in lock.os_debs if deb.platform == platform)
-    listed = list_debs([deb for deb, _ in debs], store, created=lock.created, architecture=platform.debian)
     return Contents(
         platform=platform,
         runtime=runtime,
@@ -134,8 +133,19 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         files=tuple((file, store.describe(file.sha256, OCTETS)) for file in lock.files),
         images=(*_composed(recipe, lock, platform, layers, store), *_from_registries(lock, platform, store)),
         os_debs=debs,
-        repository=tuple((name, store.put(data, OCTETS)) for name, data in listed.items()),
+        repository=tuple(_repository([deb for deb, _ in debs], lock, platform, store)),
     )
+
+
+def _repository(
+    debs: Sequence[LockedDeb], lock: Lock, platform: Platform, store: Store
+) -> Iterator[tuple[str, str, Descriptor]]:
+    """Yield the lists of the host's Debian packages, those of each suite by themselves."""
+    for suite in sorted({deb.suite for deb in debs}):
+        mine = [deb for deb in debs if deb.suite == suite]
+        listed = list_debs(mine, store, created=lock.created, architecture=platform.debian)
+        for name, data in listed.items():
+            yield suite, name, store.put(data, OCTETS)
 
 
 def _composed(

@@ -36,7 +36,7 @@ class Contents:
     """The parts of one bundle: `layers` from the lowest up, the runtime's first.
 
     Wheels come with their package, files and the host's Debian packages with their lock; `repository` are the
-    files that list those packages.
+    files that list those packages, each with its suite.
     """
 
     platform: Platform
@@ -47,7 +47,7 @@ class Contents:
     files: tuple[tuple[LockedPath, Descriptor], ...]
     images: tuple[CarriedImage, ...]
     os_debs: tuple[tuple[LockedDeb, Descriptor], ...] = ()
-    repository: tuple[tuple[str, Descriptor], ...] = ()
+    repository: tuple[tuple[str, str, Descriptor], ...] = ()
 
     def items(self, recipe: Recipe, lock: Lock) -> tuple[Item, ...]:
         """Return every item, the toolchain first: install.sh finds it without reading on."""
@@ -119,6 +119,7 @@ class Contents:
             )
 
     def _os_debs(self, recipe: Recipe) -> Iterator[Item]:
+        optional = {source.suite for source in recipe.debs if not source.needed}
         for deb, descriptor in self.os_debs:
             yield Item(
                 kind="deb",
@@ -127,15 +128,18 @@ class Contents:
                 purl=deb_purl(deb, deb.suite),
                 descriptor=descriptor,
                 source=(("package", deb.name), ("suite", deb.suite)),
+                optional=deb.suite in optional,
             )
-        for name, descriptor in self.repository:
+        for suite, name, descriptor in self.repository:
             yield Item(
                 kind="apt",
                 name=name,
                 version=recipe.version,
-                purl=_generic(f"{recipe.name}/apt/{name}", recipe.version),
+                purl=_generic(f"{recipe.name}/apt/{suite}/{name}", recipe.version),
                 descriptor=descriptor,
-                lineage=tuple(deb_purl(deb, deb.suite) for deb, _ in self.os_debs),
+                source=(("suite", suite),),
+                lineage=tuple(deb_purl(deb, suite) for deb, _ in self.os_debs if deb.suite == suite),
+                optional=suite in optional,
             )
 
     def _images(self) -> Iterator[Item]:

@@ -8,6 +8,7 @@ from bundler.errors import HostError, TrustError
 from bundler.installer.facts import Facts
 from bundler.installer.steps import STEPS
 from bundler.installer.steps.step import Action
+from bundler.installer.suite import left_out
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item
 from bundler.place import SHARED_ABOVE_BYTES
@@ -15,12 +16,16 @@ from bundler.place import SHARED_ABOVE_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What must happen on this host, in order; `store_bytes` and `tree_bytes` are what it adds to the disks."""
+    """What must happen on this host, in order; `store_bytes` and `tree_bytes` are what it adds to the disks.
+
+    `left_out` are the suites of the bundle's Debian packages when this host is of none of them and goes without.
+    """
 
     wanted: Wanted
     actions: tuple[Action, ...]
     store_bytes: int
     tree_bytes: int
+    left_out: tuple[str, ...] = ()
 
 
 def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Plan:
@@ -38,6 +43,7 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
         actions=actions,
         store_bytes=store_bytes(wanted, facts) if "store" in due else 0,
         tree_bytes=tree_bytes(wanted, facts) if "release" in due else 0,
+        left_out=left_out(wanted.manifest, facts),
     )
 
 

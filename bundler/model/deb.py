@@ -13,15 +13,17 @@ DEB_WORDS = "the name of a Debian package"
 
 
 def deb_sources(fields: Fields) -> tuple[DebSource, ...]:
-    """Take `debs` of a recipe, of one suite in all.
+    """Take `debs` of a recipe.
 
     Raises:
         the error of `fields`: the field that is wrong.
     """
     sources = fields.each("debs", _deb_source, [])
-    suites = sorted({source.suite for source in sources})
-    if len(suites) > 1:
-        raise fields.refuse("debs", f"expected one suite, got {', '.join(suites)}", "make a recipe for each suite")
+    seen: dict[str, bool] = {}
+    for index, source in enumerate(sources):
+        if seen.setdefault(source.suite, source.needed) != source.needed:
+            place = f"debs[{index}].needed"
+            raise fields.refuse(place, f"expected the same for all packages of {source.suite}, got both true and false")
     return sources
 
 
@@ -29,6 +31,7 @@ def _deb_source(fields: Fields) -> DebSource:
     source = DebSource(
         suite=fields.text("suite", match=SUITE, what=SUITE_WORDS),
         packages=fields.texts("packages", match=DEB, what=DEB_WORDS),
+        needed=fields.flag("needed", True),
     )
     if not source.packages:
         raise fields.refuse("packages", "expected at least one package, got none")

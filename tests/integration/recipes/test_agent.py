@@ -241,7 +241,10 @@ def slow(start, serve, tmp_path_factory):
 def begin(agent, text="hello", **more):
     """Begin a conversation and return its connection once the answer has started."""
     body = json.dumps(ask(text, **more)).encode()
-    head = b"POST /process HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    head = (
+        b"POST /process HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
     client = socket.create_connection(("127.0.0.1", agent.port), timeout=10)
     client.sendall(head % len(body) + body)
     assert client.recv(100).startswith(b"HTTP/1.1 200")

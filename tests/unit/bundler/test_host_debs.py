@@ -49,6 +49,15 @@ def test_a_recipe_names_a_suite_and_packages(tmp_path: Path) -> None:
     assert read_recipe(HELLO).debs == ()
 
 
+def test_a_recipe_may_name_several_suites_and_what_a_host_may_go_without(tmp_path: Path) -> None:
+    bookworm = {"suite": "bookworm", "packages": ["jq"]}
+    path = recipe_with(tmp_path, [bookworm, {"suite": "trixie", "packages": ["jq"], "needed": False}])
+    assert read_recipe(path).debs == (
+        DebSource(suite="bookworm", packages=("jq",)),
+        DebSource(suite="trixie", packages=("jq",), needed=False),
+    )
+
+
 @pytest.mark.parametrize(
     ("debs", "refusal"),
     [
@@ -65,8 +74,8 @@ def test_a_recipe_names_a_suite_and_packages(tmp_path: Path) -> None:
         ),
         ([{"suite": "bookworm", "packages": ["jq"], "force": True}], "debs[0].force: unknown field"),
         (
-            [{"suite": "bookworm", "packages": ["jq"]}, {"suite": "trixie", "packages": ["jq"]}],
-            "debs: expected one suite, got bookworm, trixie",
+            [{"suite": "bookworm", "packages": ["jq"]}, {"suite": "bookworm", "packages": ["bc"], "needed": False}],
+            "debs[1].needed: expected the same for all packages of bookworm, got both true and false",
         ),
     ],
 )
@@ -102,6 +111,11 @@ def test_hosts_that_take_no_debs_are_refused_before_anything_is_asked() -> None:
     with pytest.raises(ResolveError) as refused:
         resolve_debs(sources, PLATFORMS, (find_target("debian-13/amd64"),))
     assert str(refused.value) == 'debs.suite: expected a host of "bookworm", debian-13/amd64 is of "trixie"'
+    with pytest.raises(ResolveError) as refused:
+        resolve_debs((*sources, DebSource(suite="sid", packages=("jq",))), (), (find_target("debian-13/amd64"),))
+    assert str(refused.value) == 'debs.suite: expected a host of "bookworm" or "sid", debian-13/amd64 is of "trixie"'
+    optional = (DebSource(suite="bookworm", packages=("jq",), needed=False),)
+    assert resolve_debs(optional, (), (find_target("debian-13/amd64"), find_target("openeuler-22.03/amd64"))) == ()
     assert resolve_debs((), PLATFORMS, (find_target("debian-13/amd64"),)) == ()
 
 
