@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from command import CHECKOUT, ferry
-from listing import listing, packages
+from listing import listing, names, packages
 from machine import Machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network]
@@ -46,10 +46,6 @@ def install(machine: Machine, *words: str, code: int = 0):  # type: ignore[no-un
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
-
-
-def names(of: set[str]) -> set[str]:
-    return {line.split(" ")[0] for line in of}
 
 
 def test_packages_come_and_go_with_the_bundle(machine: Machine) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from bundles import DEFECTS, Defect, spoil_file
-from listing import listing, packages
+from listing import listing, names, packages
 from machine import Machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network]
@@ -73,7 +73,8 @@ def test_agentscope_answers_on_a_host_without_python_and_network(
         assert packages(machine) == had
 
     machine.run(["ferry", "host", "uninstall", "--yes"])
-    assert packages(machine) == had
+    # A package that was replaced by a newer version stays at that.
+    assert names(packages(machine)) == names(had)
     assert listing(machine) ^ before == set(), "uninstall leaves nothing behind"
 
 

@@ -21,3 +21,8 @@ def listing(machine: Machine) -> set[str]:
 def packages(machine: Machine) -> set[str]:
     """Return every installed package with its version."""
     return set(machine.run(["dpkg-query", "--show", "--showformat=${Package} ${Version}\n"]).stdout.splitlines())
+
+
+def names(of: set[str]) -> set[str]:
+    """Return the names of packages with versions."""
+    return {line.split(" ")[0] for line in of}
