@@ -14,7 +14,7 @@ import pytest
 from bundler.cli.make import store_directory
 from bundler.compose import Composer, builder_platform
 from bundler.fetch import fetch
-from bundler.load import read_lock
+from bundler.load import read_lock, read_recipe
 from bundler.model.progress import Silent
 from bundler.store import Store
 
@@ -26,10 +26,11 @@ pytestmark = pytest.mark.network
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """A recipe's Python and the script of its service."""
+    """A recipe's Python, the script of its service and the environment that the recipe gives it."""
 
     python: str
     script: Path
+    environment: dict[str, str]
 
 
 @pytest.fixture(scope="module", params=["agentscope", "langchain", "autogen"])
@@ -45,7 +46,9 @@ def made(request, tmp_path_factory):
         (root / file.to).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file.below(directory), root / file.to)
     return Made(
-        python=str(root / f"usr/bin/python{lock.python_version}"), script=root / f"srv/{request.param}/agent.py"
+        python=str(root / f"usr/bin/python{lock.python_version}"),
+        script=root / f"srv/{request.param}/agent.py",
+        environment=dict(read_recipe(directory).services[-1].environment),
     )
 
 
@@ -65,7 +68,7 @@ def serve(start, made):
 
     def run(model, state, *, until="/ready", **env):
         base_url = f"http://127.0.0.1:{model.port}/v1"
-        env = {"MODEL_NAME": "standin", "MODEL_BASE_URL": base_url, "STATE_DIR": str(state), **env}
+        env = {**made.environment, "MODEL_BASE_URL": base_url, "STATE_DIR": str(state), **env}
         return start(made.script, until=until, timeout_s=120, env=env, python=made.python)
 
     return run

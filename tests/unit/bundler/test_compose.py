@@ -14,6 +14,7 @@ from bundler.errors import IntegrityError, ResolveError
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER, OCTETS, WHEEL
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
 from bundler.model.platform import PLATFORMS
+from bundler.model.recipe import DebSource
 from bundler.model.service import Service
 from bundler.store import Store
 from bundler.tree import Layer
@@ -253,6 +254,30 @@ def test_every_part_of_a_bundle_is_an_item(tmp_path: Path, store: Store) -> None
     ]
     assert items[0].lineage == ("pkg:deb/debian/python3.11-minimal@3.11.2-6?arch=amd64&distro=bookworm",)
     assert items[6].lineage == tuple(f"sha256:{layer.descriptor.sha256}" for layer in held.layers)
+
+
+def test_packages_and_lists_of_each_suite_are_items_of_their_own(tmp_path: Path, store: Store) -> None:
+    lock, held = contents(tmp_path, store)
+    deb = replace(lock.debs[0], suite="bookworm")
+    given = store.put(b"a list", OCTETS)
+    held = replace(
+        held,
+        os_debs=((deb, given), (replace(deb, suite="trixie"), given)),
+        repository=(("bookworm", "Packages", given), ("trixie", "Packages", given)),
+    )
+    sources = (DebSource(suite="bookworm", packages=("x",)), DebSource(suite="trixie", packages=("x",), needed=False))
+    items = [one for one in held.items(replace(recipe(), debs=sources), lock) if one.kind in ("deb", "apt")]
+    assert [(one.kind, dict(one.source)["suite"], one.optional) for one in items] == [
+        ("deb", "bookworm", False),
+        ("deb", "trixie", True),
+        ("apt", "bookworm", False),
+        ("apt", "trixie", True),
+    ]
+    assert [one.purl for one in items[2:]] == [
+        "pkg:generic/sample/apt/bookworm/Packages@1.0",
+        "pkg:generic/sample/apt/trixie/Packages@1.0",
+    ]
+    assert [one.lineage for one in items[2:]] == [(items[0].purl,), (items[1].purl,)]
 
 
 def test_parts_know_their_licences_and_what_they_need(tmp_path: Path, store: Store) -> None:
