@@ -16,9 +16,10 @@ from bundler.store import write_file
 
 _TIMEOUT_S = 60
 _NOWHERE = Path("/dev/null")
-# Paths of a package below /, as its control files list them: md5sums without a slash, conffiles with one.
-_UNIT = re.compile(r"^(?:[0-9a-f]{32} +|/)(?:usr/)?lib/systemd/system/([^/\s]+\.(?:service|socket|timer|path))$", re.M)
-_SCRIPT = re.compile(r"^(?:[0-9a-f]{32} +|/)etc/init\.d/([^/\s]+)$", re.M)
+# Paths of a package below /, as md5sums, conffiles and a listing of its content have them.
+_PATH = r"^(?:[0-9a-f]{32} +|/|.* \./)"
+_UNIT = re.compile(_PATH + r"(?:usr/)?lib/systemd/system/([^/\s]+\.(?:service|socket|timer|path))$", re.M)
+_SCRIPT = re.compile(_PATH + r"etc/init\.d/([^/\s]+)$", re.M)
 
 
 def units_of(deb: Path) -> tuple[str, ...]:
@@ -27,11 +28,15 @@ def units_of(deb: Path) -> tuple[str, ...]:
     Raises:
         StepError: it cannot be read.
     """
-    # Status 2: the package has no such control file.
-    argv = ["dpkg-deb", "--info", str(deb)]
-    listed = [run([*argv, name], timeout_s=_TIMEOUT_S, accept=(0, 2)).stdout for name in ("md5sums", "conffiles")]
-    text = "\n".join(listed)
+    sums = _ask("--info", deb, "md5sums")
+    # A listing of the content unpacks the whole package, so it is for those that others than Debian's tools made.
+    text = "\n".join([sums or _ask("--contents", deb), _ask("--info", deb, "conffiles")])
     return tuple(sorted({*_UNIT.findall(text), *(f"{name}.service" for name in _SCRIPT.findall(text))}))
+
+
+def _ask(option: str, deb: Path, *names: str) -> str:
+    # Status 2: the package has no such control file.
+    return run(["dpkg-deb", option, deb, *names], timeout_s=_TIMEOUT_S, accept=(0, 2) if names else (0,)).stdout
 
 
 def mask(layout: Layout, debs: Mapping[str, Path]) -> None:
@@ -39,14 +44,11 @@ def mask(layout: Layout, debs: Mapping[str, Path]) -> None:
 
     What an administrator has put in the place of a unit stays.
     """
-    masks = read_masks(layout)
-    for name, deb in sorted(debs.items()):
-        free = [unit for unit in units_of(deb) if not _is_taken(layout.units / unit)]
-        masks |= dict.fromkeys(free, name)
-    _write(layout, masks)
-    for unit in masks:
-        if not _is_taken(layout.units / unit):
-            (layout.units / unit).symlink_to(_NOWHERE)
+    units = {unit: name for name, deb in sorted(debs.items()) for unit in units_of(deb)}
+    free = {unit: name for unit, name in units.items() if not _is_taken(layout.units / unit)}
+    _write(layout, read_masks(layout) | free)
+    for unit in free:
+        (layout.units / unit).symlink_to(_NOWHERE)
 
 
 def unmask(layout: Layout, present: frozenset[str]) -> None:

@@ -12,11 +12,11 @@ from bundler.model.platform import PLATFORMS
 
 
 def make_deb(
-    work: Path, name: str, version: str, *, files: Sequence[str] = (), **fields: str
+    work: Path, name: str, version: str, *, files: Sequence[str] = (), sums: bool = True, **fields: str
 ) -> tuple[LockedDeb, Path]:
     """Make a package for every architecture with further control fields (`Depends`, `Breaks` ...) and files.
 
-    What is below /etc counts as configuration, the rest is listed in md5sums: so do Debian's own packages.
+    With `sums`, what is below /etc counts as configuration and the rest is listed in md5sums: so do Debian's own.
     """
     tree = work / f"{name}-{version}"
     for file in files:
@@ -26,7 +26,7 @@ def make_deb(
     control = {"Package": name, "Version": version, "Architecture": "all", "Maintainer": "A <a@b.example>"}
     control |= {**fields, "Description": "A sample\n in two lines"}
     (tree / "DEBIAN/control").write_text("".join(f"{key}: {value}\n" for key, value in control.items()))
-    if files:
+    if files and sums:
         kept = [f"/{file}\n" for file in files if file.startswith("etc/")]
         sums = [f"{'0' * 32}  {file}\n" for file in files if not file.startswith("etc/")]
         (tree / "DEBIAN/conffiles").write_text("".join(kept))

@@ -43,6 +43,16 @@ def test_the_units_of_a_package_are_those_that_systemd_starts(deb: Path, tmp_pat
     assert units_of(make_deb(tmp_path, "plain", "1.0")[1]) == ()
 
 
+def test_packages_without_sums_are_looked_into(tmp_path: Path) -> None:
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("needs dpkg-deb")
+    files = ("lib/systemd/system/daemon.service", "etc/init.d/old", "usr/share/lib/systemd/system/no.service")
+    assert units_of(make_deb(tmp_path, "daemon", "1.0", files=files, sums=False)[1]) == (
+        "daemon.service",
+        "old.service",
+    )
+
+
 def test_units_are_masked_until_their_package_is_gone(host: Host, deb: Path) -> None:
     host.layout.state.mkdir(parents=True)
     before = host.listing()
@@ -73,3 +83,12 @@ def test_masks_that_a_power_cut_left_out_are_made_up_for(host: Host, deb: Path) 
     (host.layout.units / "daemon.service").unlink()
     mask(host.layout, {"daemon": deb})
     assert links(host) == dict.fromkeys(UNITS, "/dev/null")
+
+
+def test_what_an_operator_unmasked_stays_so_when_other_packages_come(host: Host, deb: Path, tmp_path: Path) -> None:
+    host.layout.state.mkdir(parents=True)
+    mask(host.layout, {"daemon": deb})
+    (host.layout.units / "daemon.service").unlink()
+    other = make_deb(tmp_path, "other", "1.0", files=["lib/systemd/system/other.service"])[1]
+    mask(host.layout, {"other": other})
+    assert sorted(links(host)) == ["daemon.socket", "old.service", "once.timer", "other.service", "side@.service"]
