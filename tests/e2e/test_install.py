@@ -72,7 +72,7 @@ def test_agentscope_answers_on_a_host_without_python_and_network(
     else:
         assert packages(machine) == had
 
-    machine.run(["ferry", "host", "uninstall", "--yes"])
+    machine.run(["ferry", "host", "uninstall", "--yes"], timeout_s=300)
     # A package that was replaced by a newer version stays at that.
     assert names(packages(machine)) == names(had)
     assert listing(machine) ^ before == set(), "uninstall leaves nothing behind"
