@@ -64,7 +64,8 @@ class Service:
 
     def _end(self, by: signal.Signals) -> tuple[int, str]:
         self.process.send_signal(by)
-        _, stderr = self.process.communicate(timeout=10)
+        # As long as the unit on a host waits before it kills.
+        _, stderr = self.process.communicate(timeout=30)
         return self.process.returncode, stderr
 
 
