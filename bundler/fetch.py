@@ -261,7 +261,7 @@ def _taken(file: LockedPath, directory: Path, store: Store, progress: Progress) 
 
 def _take(file: LockedPath, directory: Path, store: Store, progress: Progress) -> None:
     """Copy a file into the store, hashed while it is read: what a lock remembers of it proves nothing here."""
-    path = directory / file.path
+    path = file.below(directory)
     try:
         with path.open("rb") as stream, store.writer() as writer:
             while piece := stream.read(1024 * 1024):

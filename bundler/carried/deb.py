@@ -29,8 +29,10 @@ def carry_debs(lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
             purl=deb_purl(deb, deb.suite),
             descriptor=store.describe(deb.sha256, DEB),
             source=_source(deb),
+            optional=deb.optional,
         )
-    yield from _repository(debs, lock, platform, store)
+    for suite in sorted({deb.suite for deb in debs}):
+        yield from _repository(suite, [deb for deb in debs if deb.suite == suite], lock, platform, store)
 
 
 def _source(deb: LockedDeb) -> tuple[tuple[str, str], ...]:
@@ -39,14 +41,16 @@ def _source(deb: LockedDeb) -> tuple[tuple[str, str], ...]:
     return tuple({**installed, "package": deb.name, "suite": deb.suite, **why}.items())
 
 
-def _repository(debs: Sequence[LockedDeb], lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
+def _repository(suite: str, debs: Sequence[LockedDeb], lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
     listed = list_debs(debs, store, created=lock.created, architecture=platform.debian)
     for name, data in listed.items():
         yield Item(
             kind="apt",
             name=name,
             version=lock.version,
-            purl=generic_purl(f"{lock.name}/apt/{name}", lock.version),
+            purl=generic_purl(f"{lock.name}/apt/{suite}/{name}", lock.version),
             descriptor=store.put(data, OCTETS),
-            lineage=tuple(deb_purl(deb, deb.suite) for deb in debs),
+            source=(("suite", suite),),
+            lineage=tuple(deb_purl(deb, suite) for deb in debs),
+            optional=all(deb.optional for deb in debs),
         )

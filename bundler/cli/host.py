@@ -199,6 +199,14 @@ def _show_plan(plan: Plan, stopped_at: str | None) -> None:
         click.echo(
             tr(f"The last run was cut off at step {step}; this one goes on.", f"上次运行在步骤 {step} 中断，现继续。")
         )
+    if plan.left_out:
+        suites = ", ".join(plan.left_out)
+        click.echo(
+            tr(
+                f"The bundle has Debian packages for {suites}, which this host is not: it goes without them.",
+                f"数据包中的 Debian 软件包适用于 {suites}，与本机不符：不安装这些软件包。",
+            )
+        )
     if not plan.actions:
         click.echo(tr("Nothing to do: this host is as it should be.", "无需操作：本机已处于目标状态。"))
         return
@@ -241,6 +249,7 @@ def _document(outcome: Outcome, seconds: float, *, dry_run: bool) -> dict[str, o
             }
             for action in plan.actions
         ],
+        "packages_left_out": list(plan.left_out),
         "store_bytes": plan.store_bytes,
         "tree_bytes": plan.tree_bytes,
         "packages_bytes": plan.packages_bytes,

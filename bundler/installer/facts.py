@@ -75,6 +75,7 @@ class Facts:
     data: frozenset[str]
     absent: tuple[str, ...]
     is_fresh: bool
+    os_codename: str = ""
     packages: Mapping[str, str] | None = None
     own_packages: tuple[str, ...] = ()
 
@@ -119,6 +120,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         data=_data(layout),
         absent=tuple(path for path in GROUND if not layout.at(path).is_dir()),
         is_fresh=not releases,
+        os_codename=system.get("VERSION_CODENAME", ""),
         packages=installed_packages(layout, os.uname().machine),
         own_packages=own_packages(layout),
     )

@@ -50,6 +50,11 @@ class Layout:
         return self.state / "packages"
 
     @property
+    def masks(self) -> Path:
+        """The units that Ferry masked, each with its Debian package."""
+        return self.state / "masks"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

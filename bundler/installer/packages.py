@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bundler.errors import HostError, StepError
 from bundler.installer.layout import Layout
+from bundler.installer.masks import unmask
 from bundler.model.debian import version_key
 from bundler.model.platform import platform_of_machine
 from bundler.run import run
@@ -197,6 +198,7 @@ def purge_own(layout: Layout, names: Sequence[str]) -> None:
     apt.settle()
     known = known_packages(layout)
     apt.purge(removable(apt, [name for name in names if name in known]))
+    unmask(layout, known_packages(layout))
 
 
 def removable(apt: HostApt, names: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from bundler.errors import HostError, TrustError
 from bundler.installer.facts import Facts
 from bundler.installer.steps import STEPS, packages
 from bundler.installer.steps.step import Action
+from bundler.installer.suite import left_out
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item
 from bundler.place import SHARED_ABOVE_BYTES
@@ -19,6 +20,7 @@ class Plan:
     """What must happen on this host, in order.
 
     `store_bytes`, `tree_bytes` and `packages_bytes` are what it adds below /var/lib/ferry, /opt/ferry and /usr.
+    `left_out` are the suites of the bundle's Debian packages when this host is of none of them and goes without.
     """
 
     wanted: Wanted
@@ -26,6 +28,7 @@ class Plan:
     store_bytes: int
     tree_bytes: int
     packages_bytes: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Plan:
@@ -44,6 +47,7 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
         store_bytes=store_bytes(wanted, facts) if "store" in due else 0,
         tree_bytes=tree_bytes(wanted, facts) if "release" in due else 0,
         packages_bytes=packages_bytes(wanted, facts) if "packages" in due else 0,
+        left_out=left_out(wanted.manifest, facts),
     )
 
 

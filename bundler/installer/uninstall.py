@@ -38,6 +38,7 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
                 _remove(layout.units / unit)
             systemd.reload()
             remove_own(layout)
+            systemd.reload()
             _remove_data(layout, names, keep_data=keep_data)
             remove_ground(layout, absent)
             # What a repeated uninstall starts from goes last; all that this interpreter needs is loaded already.

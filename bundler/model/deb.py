@@ -21,12 +21,14 @@ _VERSION = "[0-9][0-9A-Za-z.+:~-]*"
 class DebSource:
     """Packages of a Debian suite that are wanted on the isolated host itself.
 
-    With `upstream_chain` the archive's own signed lists cross too.
+    With `upstream_chain` the archive's own signed lists cross too. A host of another suite is refused if they are
+    `needed`, else it goes without them.
     """
 
     suite: str
     packages: tuple[str, ...]
     upstream_chain: bool = False
+    needed: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,7 @@ class LockedDeb:
 
     `suite` is empty for packages of the runtime, which has one suite for all. `why` names the packages of the recipe
     that need it; `installed_bytes` is what its own archive says that it takes on a disk, 0 where that is not known.
+    A host of another suite may go without what is `optional`.
     """
 
     name: str
@@ -47,6 +50,7 @@ class LockedDeb:
     suite: str = ""
     why: tuple[str, ...] = ()
     installed_bytes: int = 0
+    optional: bool = False
 
     @property
     def file_name(self) -> str:
@@ -55,15 +59,17 @@ class LockedDeb:
 
 
 def deb_sources(fields: Fields) -> tuple[DebSource, ...]:
-    """Take `debs` of a recipe, of one suite in all.
+    """Take `debs` of a recipe.
 
     Raises:
         the error of `fields`: the field that is wrong.
     """
     sources = fields.each("debs", _deb_source, [])
-    suites = sorted({source.suite for source in sources})
-    if len(suites) > 1:
-        raise fields.refuse("debs", f"expected one suite, got {', '.join(suites)}", "make a recipe for each suite")
+    seen: dict[str, bool] = {}
+    for index, source in enumerate(sources):
+        if seen.setdefault(source.suite, source.needed) != source.needed:
+            place = f"debs[{index}].needed"
+            raise fields.refuse(place, f"expected the same for all packages of {source.suite}, got both true and false")
     return sources
 
 
@@ -72,6 +78,7 @@ def _deb_source(fields: Fields) -> DebSource:
         suite=fields.text("suite", match=SUITE, what=SUITE_WORDS),
         packages=fields.texts("packages", match=DEB, what=DEB_WORDS),
         upstream_chain=fields.flag("upstream_chain", False),
+        needed=fields.flag("needed", True),
     )
     if not source.packages:
         raise fields.refuse("packages", "expected at least one package, got none")
@@ -96,6 +103,7 @@ def locked_deb(fields: Fields) -> LockedDeb:
         platform=parse_platform(fields.text("platform"), place=fields.place("platform")),
         why=fields.texts("why", [], match=DEB, what=DEB_WORDS),
         installed_bytes=fields.integer("installed_bytes", 0),
+        optional=fields.flag("optional", False),
     )
 
 
@@ -112,4 +120,5 @@ def locked_deb_document(deb: LockedDeb) -> dict[str, Any]:
         "platform": str(deb.platform),
     }
     document |= {"installed_bytes": deb.installed_bytes} if deb.installed_bytes else {}
+    document |= {"optional": True} if deb.optional else {}
     return document | ({"why": list(deb.why)} if deb.why else {})

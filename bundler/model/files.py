@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,20 +18,29 @@ _TAKEN = frozenset({".ferry", "bin", "dev", "lib", "lib64", "proc", "run", "sbin
 _KINDS = ("path", "url", "weights")
 _PURL = "pkg:huggingface/OWNER/NAME@REVISION"
 _SECRET = re.compile("(?i).*(token|secret|passw|signature|credential|api_?key).*|sig|auth|key")
+# What recipes share stands beside their directories.
+SHARED = "shared"
+
+
+def source_root(directory: Path, *, shared: bool) -> Path:
+    """Return the directory that relative paths of a recipe start from; `directory` is the recipe's."""
+    return directory / ".." / SHARED if shared else directory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileSource:
     """Files from one place, and where they stand below the root of the installation.
 
-    Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; with `weights` a directory of
-    a model, checked to be whole) or `url`. `image` says whether composed images hold them; None leaves it to the size.
-    `pickles` says what happens to weights that run code when they are loaded: refuse, skip or carry.
+    Either `path` (a file, directory or glob beside the recipe; absolute with `outside`; in what recipes share with
+    `shared`; with `weights` a directory of a model, checked to be whole) or `url`. `image` says whether composed images
+    hold them; None leaves it to the size. `pickles` says what happens to weights that run code when they are loaded:
+    refuse, skip or carry.
     """
 
     to: str
     path: str = ""
     outside: bool = False
+    shared: bool = False
     weights: bool = False
     url: str = ""
     sha256: str = ""
@@ -45,8 +55,8 @@ class FileSource:
 class LockedPath:
     """One regular file, and its place below the root of the installation.
 
-    It comes from `url`, or from `path`: beside the recipe or, if absolute, anywhere on the builder. `image` says
-    whether composed images hold it.
+    It comes from `url`, or from `path`: beside the recipe, in what recipes share or, if absolute, anywhere on the
+    builder. `image` says whether composed images hold it.
     """
 
     path: str
@@ -57,11 +67,18 @@ class LockedPath:
     url: str = ""
     image: bool = True
     purl: str = ""
+    shared: bool = False
 
     @property
     def name(self) -> str:
         """What it is called outside the builder: an absolute path is the business of that host alone."""
-        return self.to if self.url or self.path.startswith("/") else self.path
+        if self.url or self.path.startswith("/"):
+            return self.to
+        return f"{SHARED}/{self.path}" if self.shared else self.path
+
+    def below(self, directory: Path) -> Path:
+        """Return where it stands on the builder; `directory` is the recipe's."""
+        return source_root(directory, shared=self.shared) / self.path
 
 
 def file_source(fields: Fields) -> FileSource:
@@ -89,8 +106,11 @@ def file_source(fields: Fields) -> FileSource:
         pickles = fields.text("pickles", "refuse", match="refuse|skip|carry", what="refuse, skip or carry")
         path = any_path(fields, "weights")
         return FileSource(path=path, to=to, weights=True, purl=purl, image=image, pickles=pickles)
-    outside = fields.flag("outside", False)
-    return FileSource(path=_source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
+    outside, shared = fields.flag("outside", False), fields.flag("shared", False)
+    if outside and shared:
+        raise fields.refuse("shared", 'expected one of outside, shared, "outside" is there too')
+    path = _source_path(fields, outside=outside)
+    return FileSource(path=path, to=to, outside=outside, shared=shared, purl=purl, image=image)
 
 
 def _source_path(fields: Fields, *, outside: bool) -> str:
@@ -155,13 +175,15 @@ def locked_path(fields: Fields) -> LockedPath:
         executable=fields.flag("executable", False),
         image=fields.flag("image", True),
         purl=_purl(fields),
+        shared=fields.flag("shared", False),
     )
 
 
 def locked_path_document(file: LockedPath) -> dict[str, Any]:
     """Return a file as it stands in a lock: what is as usual is left out."""
-    source = {"url": file.url} if file.url else {"path": file.path}
-    document: dict[str, Any] = {**source, "to": file.to, "size": file.size, "sha256": file.sha256}
+    source: dict[str, Any] = {"url": file.url} if file.url else {"path": file.path}
+    source |= {"shared": True} if file.shared else {}
+    document = {**source, "to": file.to, "size": file.size, "sha256": file.sha256}
     document |= {"executable": True} if file.executable else {}
     document |= {} if file.image else {"image": False}
     return document | ({"purl": file.purl} if file.purl else {})

@@ -60,7 +60,8 @@ class Item:
     """One thing that the bundle carries, and where it came from.
 
     `source` says what was taken (`suite`, `file`, `requirement`), `lineage` the purls of what it was made from.
-    `to` is a path below the root of the installation, for files.
+    `to` is a path below the root of the installation, for files. A host that an `optional` item does not fit goes
+    without it.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Item:
     lineage: tuple[str, ...] = ()
     to: str = ""
     executable: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,6 +229,7 @@ def _item(fields: Fields) -> Item:
         lineage=fields.texts("lineage", []),
         to=to,
         executable=fields.flag("executable", False),
+        optional=fields.flag("optional", False),
     )
 
 
@@ -286,6 +289,8 @@ def _item_document(item: Item) -> dict[str, Any]:
     }
     if item.to:
         document |= {"to": item.to, "executable": item.executable}
+    if item.optional:
+        document["optional"] = True
     return document
 
 

@@ -18,45 +18,54 @@ from bundler.resolve.python import closure_debs
 def resolve_debs(
     sources: tuple[DebSource, ...], platforms: tuple[Platform, ...], hosts: tuple[Target, ...]
 ) -> tuple[LockedDeb, ...]:
-    """Return what the described hosts lack for the packages, sorted by platform, name and version.
+    """Return what the described hosts lack for the packages, sorted by platform, suite, name and version.
 
-    For a platform without a host, or with one whose packages are not known, the suite's minimal system counts
-    as installed.
+    For a platform without a host of the suite, or with one whose packages are not known, the suite's minimal system
+    counts as installed.
 
     Raises:
-        ResolveError: this host has no apt, its sources do not have the packages, or a host takes no debs.
+        ResolveError: this host has no apt, its sources do not have the packages, or a host that needs them takes none.
     """
-    if not sources:
-        return ()
-    for host in hosts:
-        _check_host(host, sources[0].suite)
+    if any(source.needed for source in sources):
+        for host in hosts:
+            _check_host(host, sorted({source.suite for source in sources}))
     found: set[LockedDeb] = set()
-    for platform in platforms:
-        with tempfile.TemporaryDirectory(prefix="ferry-apt-") as directory:
-            apt = Apt(Path(directory), platform.debian, sources[0].suite)
-            known = [host.packages for host in hosts if host.platform == platform] or [None]
-            found |= _missing(apt, sources, platform, known)
-    return tuple(sorted(found, key=lambda deb: (str(deb.platform), deb.name, deb.version)))
+    optional = {source.suite for source in sources if not source.needed}
+    for suite in sorted({source.suite for source in sources}):
+        packages = tuple(name for source in sources if source.suite == suite for name in source.packages)
+        for platform in platforms:
+            with tempfile.TemporaryDirectory(prefix="ferry-apt-") as directory:
+                apt = Apt(Path(directory), platform.debian, suite)
+                missing = _missing(apt, suite, packages, platform, _known(hosts, suite, platform))
+                found |= {replace(deb, optional=suite in optional) for deb in missing}
+    return tuple(sorted(found, key=lambda deb: (str(deb.platform), deb.suite, deb.name, deb.version)))
 
 
-def _check_host(host: Target, suite: str) -> None:
+def _check_host(host: Target, suites: list[str]) -> None:
     if host.package_manager is not None and host.package_format != "deb":
         raise ResolveError(
             f"expected a host with dpkg, {host.name} has {host.package_manager}",
             place="debs",
-            hint="leave debs out of the recipe for this host",
+            hint="leave debs out of the recipe for this host, or say that they are not needed",
         )
-    if host.os.codename is not None and host.os.codename != suite:
-        raise ResolveError(f'expected a host of "{suite}", {host.name} is of "{host.os.codename}"', place="debs.suite")
+    if host.os.codename is not None and host.os.codename not in suites:
+        named = " or ".join(f'"{suite}"' for suite in suites)
+        raise ResolveError(f'expected a host of {named}, {host.name} is of "{host.os.codename}"', place="debs.suite")
+
+
+def _known(hosts: tuple[Target, ...], suite: str, platform: Platform) -> list[tuple[Package, ...] | None]:
+    """Return what is installed on each host of a suite and platform, None for what is not known."""
+    of_suite = [host for host in hosts if host.platform == platform and host.os.codename in (None, suite)]
+    return [host.packages for host in of_suite] or [None]
 
 
 def _missing(
     apt: Apt,
-    sources: tuple[DebSource, ...],
+    suite: str,
+    packages: tuple[str, ...],
     platform: Platform,
     known: Sequence[tuple[Package, ...] | None],
 ) -> set[LockedDeb]:
-    suite, packages = sources[0].suite, tuple(name for source in sources for name in source.packages)
     found: dict[str, LockedDeb] = {}
     try:
         apt.update()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bundler.errors import RecipeError
-from bundler.model.files import FileSource, LockedPath
+from bundler.model.files import FileSource, LockedPath, source_root
 from bundler.resolve.digests import Digests, Measured
 from bundler.resolve.weights import check_weights, find_snapshot, is_pickle, is_pickle_index, snapshot_purl
 
@@ -59,7 +59,9 @@ def resolve_files(
 
 
 def _locked(found: _Found, measured: Measured, directory: Path) -> LockedPath:
-    path = found.path if _is_outside(found.source) else found.path.relative_to(directory)
+    path = found.path
+    if not _is_outside(found.source):
+        path = path.relative_to(source_root(directory, shared=found.source.shared))
     return LockedPath(
         path=path.as_posix(),
         to=found.to,
@@ -68,6 +70,7 @@ def _locked(found: _Found, measured: Measured, directory: Path) -> LockedPath:
         executable=measured.executable,
         image=_in_image(found.source, measured.size),
         purl=found.purl,
+        shared=found.source.shared,
     )
 
 
@@ -111,6 +114,7 @@ def _expand(source: FileSource, directory: Path, *, index: int) -> Iterator[tupl
         yield None, source.to
         return
     place = f"files[{index}].{'weights' if source.weights else 'path'}"
+    directory = source_root(directory, shared=source.shared)
     start = directory / source.path
     if source.weights:
         yield from _weights(source, find_snapshot(start), place=place)

@@ -47,7 +47,8 @@ _REPOSITORIES = {"apt": "apt", "deb": "apt", "rpmrepo": "rpm", "rpm": "rpm"}
 
 def _packages(bundle: OpenBundle) -> Iterator[tuple[str, Resource]]:
     for item in bundle.manifest.of_kind(*_REPOSITORIES):
-        path = f"/{_REPOSITORIES[item.kind]}/{item.name}"
+        suite = dict(item.source).get("suite", "")
+        path = "/" + "/".join(filter(None, (_REPOSITORIES[item.kind], suite, item.name)))
         yield path, bundle.resource(item.descriptor.sha256, "application/octet-stream")
 
 
@@ -68,7 +69,10 @@ def _front(bundle: OpenBundle, plain: Mapping[str, Resource]) -> Resource:
         ("Bundle", [_BUNDLE, *(f"/{name}" for name in _HEAD)]),
         ("Images", sorted(tags)),
         ("Wheels (pip install --index-url .../simple/)", ["/simple/"]),
-        ("Debian packages (deb [trusted=yes] .../apt ./)", sorted(path for path in plain if path.startswith("/apt/"))),
+        (
+            "Debian packages (deb [trusted=yes] .../apt/SUITE ./)",
+            sorted(path for path in plain if path.startswith("/apt/")),
+        ),
         ("RPM packages (baseurl=.../rpm/)", sorted(path for path in plain if path.startswith("/rpm/"))),
         ("Files", sorted(path for path in plain if path.startswith("/files/"))),
     ]

@@ -8,17 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 from command import CHECKOUT, ferry
+from listing import listing, names, packages
 from machine import Machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network]
 BUNDLE = "/mnt/stick/hello.tar"
 ADDED = {"jq", "libjq1", "libonig5"}
-# dpkg and apt keep their own books: what they say is installed is compared instead.
-LISTING = (
-    "find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' -not -path '/mnt/*' "
-    "-not -path '/var/log/*' -not -path '/var/tmp/*' -not -path '/var/lib/systemd/*' -not -path '/var/lib/dpkg/*' "
-    "-not -path '/var/lib/apt/*' -not -path '/var/cache/apt/*' -not -path '/var/cache/ldconfig/*' | sort"
-)
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +46,6 @@ def install(machine: Machine, *words: str, code: int = 0):  # type: ignore[no-un
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
-
-
-def packages(machine: Machine) -> set[str]:
-    return set(machine.run(["dpkg-query", "--show", "--showformat=${Package} ${Version}\n"]).stdout.splitlines())
-
-
-def names(of: set[str]) -> set[str]:
-    return {line.split(" ")[0] for line in of}
-
-
-def listing(machine: Machine) -> set[str]:
-    return set(machine.run(["sh", "-c", LISTING]).stdout.splitlines())
 
 
 def test_packages_come_and_go_with_the_bundle(machine: Machine) -> None:

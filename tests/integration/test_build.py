@@ -25,8 +25,14 @@ def copied(name: str, to: Path) -> Path:
 
 
 def test_the_locks_are_of_the_recipes() -> None:
-    for name in ("agentscope", "hello"):
-        assert ferry("lock", "--check", f"recipes/{name}").stdout.endswith("is the lock of this recipe\n")
+    for path in sorted((CHECKOUT / "recipes").glob("*/recipe.yaml")):
+        assert ferry("lock", "--check", path.parent).stdout.endswith("is the lock of this recipe\n")
+
+
+@pytest.mark.parametrize("name", ["langchain", "autogen"])
+def test_an_agent_service_is_booted_without_network(name: str, tmp_path: Path, keystore: dict[str, str]) -> None:
+    built = json.loads(ferry("build", f"recipes/{name}", "--json", "-o", tmp_path / "x.tar", **keystore).stdout)
+    assert set(built["booted"]) == {name, "standin-model"}
 
 
 def test_locking_again_changes_nothing(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_apt_downloads_packages(served: Served, tmp_path: Path) -> None:
     (tmp_path / "lists/partial").mkdir(parents=True)
     (tmp_path / "cache/archives/partial").mkdir(parents=True)
     (tmp_path / "status").write_text("")
-    (tmp_path / "ferry.list").write_text(f"deb [trusted=yes] {served.url}/apt ./\n")
+    (tmp_path / "ferry.list").write_text(f"deb [trusted=yes] {served.url}/apt/bookworm ./\n")
     options = {
         "Dir::Etc::sourcelist": tmp_path / "ferry.list",
         "Dir::Etc::sourceparts": "/dev/null",

@@ -115,7 +115,7 @@ class Host:
     def __init__(self, root: Path) -> None:
         for path in ("etc/systemd/system", "run/systemd/system", "usr/local/bin", "var/lib", "var/cache", "opt"):
             (root / path).mkdir(parents=True, exist_ok=True)
-        (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')
+        (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n')
         self.root = root
         self.layout = Layout(root=root)
         self.systemd = SimulatedSystemd(self.layout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundler.errors import HostError, StepError
 from bundler.installer.facts import Facts
+from bundler.installer.masks import mask
 from bundler.installer.packages import (
     HostApt,
     check_changes,
@@ -12,38 +13,39 @@ from bundler.installer.packages import (
     record_own,
 )
 from bundler.installer.steps.step import Action, Job, list_reasons
+from bundler.installer.suite import fitting
 from bundler.installer.wanted import Wanted
 from bundler.model.debian import version_key
 from bundler.model.manifest import Item
 
 NAME = "packages"
+_MOST_NAMED = 5
 
 
 def due(wanted: Wanted, facts: Facts) -> Action | None:
     """Due when a package is not installed, or only in an older version.
 
     Raises:
-        HostError: the bundle brings packages, and this host has no dpkg.
+        HostError: the bundle brings packages that it needs, and this host does not take them.
     """
     reasons = {_name(item): reason for item, reason in missing(wanted, facts)}
-    return Action(step=NAME, reason=list_reasons(reasons), detail=tuple(reasons)) if reasons else None
+    if len(reasons) > _MOST_NAMED:
+        told = f"{', '.join(list(reasons)[:_MOST_NAMED])} and {len(reasons) - _MOST_NAMED} more are missing or older"
+    else:
+        told = list_reasons(reasons)
+    return Action(step=NAME, reason=told, detail=tuple(reasons)) if reasons else None
 
 
 def missing(wanted: Wanted, facts: Facts) -> list[tuple[Item, str]]:
     """Return the packages that are due, each with the reason.
 
     Raises:
-        HostError: the bundle brings packages, and this host has no dpkg.
+        HostError: the bundle brings packages that it needs, and this host does not take them.
     """
-    debs = wanted.manifest.of_kind("deb")
-    if debs and facts.packages is None:
-        raise HostError(
-            "expected a host with dpkg, /var/lib/dpkg/status is not there",
-            place="packages",
-            hint="this bundle brings Debian packages: use a host of Debian's family, or a recipe without debs",
-        )
     found = []
-    for item in debs:
+    for item in fitting(wanted.manifest, facts):
+        if item.kind != "deb":
+            continue
         has = (facts.packages or {}).get(_name(item))
         if has is None:
             found.append((item, "is not installed"))
@@ -57,10 +59,14 @@ def _name(item: Item) -> str:
 
 
 def apply(job: Job) -> None:
-    """Ask apt what it would do, refuse what harms the host, write down what is new, then let apt do it."""
+    """Ask apt what it would do, refuse what harms the host, write down what is new, then let apt do it.
+
+    The daemons of what is new are masked, so that they wait for whoever configures them.
+    """
     apt = HostApt(job.layout)
     store = job.layout.store / "blobs/sha256"
-    apt.publish({item.name: store / item.descriptor.sha256 for item in job.wanted.manifest.of_kind("deb", "apt")})
+    items = fitting(job.wanted.manifest, job.facts)
+    apt.publish({item.name: store / item.descriptor.sha256 for item in items})
     if set(job.facts.own_packages) - set(job.facts.packages or ()):
         apt.settle()
     wishes = [f"{_name(item)}={item.version}" for item, _ in missing(job.wanted, job.facts)]
@@ -71,6 +77,8 @@ def apply(job: Job) -> None:
     check_changes(changes)
     new = [change.name for change in changes if not change.old]
     record_own(job.layout, [*job.facts.own_packages, *new])
+    debs = {_name(item): store / item.descriptor.sha256 for item in items if item.kind == "deb"}
+    mask(job.layout, {name: debs[name] for name in new if name in debs})
     apt.install(wishes)
 
 

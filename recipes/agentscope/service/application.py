@@ -1,7 +1,6 @@
 """Put the agent, the runtime and the guards together."""
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
@@ -19,14 +18,14 @@ from agentscope.tool import Toolkit
 from agentscope_runtime.engine.app import AgentApp
 from agentscope_runtime.engine.deployers.adapter.protocol_adapter import ProtocolAdapter
 from agentscope_runtime.engine.schemas.agent_schemas import AgentRequest
+from agentscope_runtime.engine.schemas.exception import AppBaseException
+from endpoint import explain
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
-from guards import OPEN_ROUTES, App, Conversations, Edge
-from metrics import CONTENT_TYPE, Metrics
-from model import MeteredModel, ModelProbe, chat_model, open_client
+from guards import OPEN_ROUTES, App
+from model import MeteredModel, chat_model
+from service import Service
 from sessions import SessionStore
 from settings import Settings
-from starlette.middleware.cors import CORSMiddleware
 
 AGENT_NAME = "assistant"
 
@@ -41,24 +40,21 @@ class NoProtocol(ProtocolAdapter):
         """Add nothing."""
 
 
-class Service:
-    """One agent service: what its routes and its conversations share."""
+class AgentScope(Service):
+    """The agents of AgentScope: what their conversations share."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.metrics = Metrics(settings.max_concurrent)
+        super().__init__(settings)
         self.sessions = SessionStore(save_dir=str(settings.state_dir / "sessions"))
         self._model: OpenAIChatModel
-        self._probe: ModelProbe
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Hold the connections to the model as long as the service runs."""
         # Whatever the runtime registers, it has done so by now.
         close_routes(app)
-        async with open_client(self.settings) as client:
+        async with self.connect() as client:
             self._model = chat_model(self.settings, client)
-            self._probe = ModelProbe(self.settings, client, self.metrics)
             yield
 
     async def answer(self, msgs: list[Msg], request: AgentRequest) -> AsyncGenerator[tuple[Msg, bool], None]:
@@ -81,30 +77,10 @@ class Service:
                 yield message, last
         await self.sessions.save_session_state(**session)
 
-    async def ready(self) -> Response:
-        """Answer whether a conversation would succeed."""
-        problem = self._state_problem() or await self._probe.problem()
-        if problem:
-            return JSONResponse({"status": "not ready", "reason": problem}, status_code=503)
-        return JSONResponse({"status": "ready"})
-
-    async def render_metrics(self) -> Response:
-        """Answer the metrics, with the model's state not older than the probe allows."""
-        await self._probe.problem()
-        return Response(self.metrics.render(), media_type=CONTENT_TYPE)
-
-    def _state_problem(self) -> str | None:
-        path = self.settings.state_dir
-        if not os.access(path, os.W_OK | os.X_OK):
-            return f"state directory {str(path)!r} is not writable"
-        if os.statvfs(path).f_bavail == 0:
-            return f"state directory {str(path)!r} has no space left"
-        return None
-
 
 def build(settings: Settings) -> App:
     """Make the ASGI application, guards outermost."""
-    service = Service(settings)
+    service = AgentScope(settings)
     runtime = AgentApp(
         app_name="agentscope-agent",
         lifespan=service.lifespan,
@@ -117,9 +93,13 @@ def build(settings: Settings) -> App:
     # FastAPI would make a response model of the return annotation, so there is none.
     @runtime.query(framework="agentscope")
     async def answer(_runner: Any, msgs: list[Msg], request: AgentRequest, **_more: Any):
-        async with aclosing(service.answer(msgs, request)) as messages:
-            async for message, last in messages:
-                yield message, last
+        try:
+            async with aclosing(service.answer(msgs, request)) as messages:
+                async for message, last in messages:
+                    yield message, last
+        except Exception as error:
+            code, told = explain(error)
+            raise AppBaseException(500, code, told) from error
 
     runtime.add_api_route("/ready", service.ready, methods=["GET"], response_model=None)
     runtime.add_api_route("/metrics", service.render_metrics, methods=["GET"], response_model=None)
@@ -128,20 +108,7 @@ def build(settings: Settings) -> App:
     runtime._interrupt_backend = None
     # The stock middleware allows every origin; its other one buffers and does nothing in this mode.
     runtime.user_middleware.clear()
-    app: App = Conversations(
-        runtime,
-        service.metrics,
-        max_body_bytes=settings.max_body_bytes,
-        max_concurrent=settings.max_concurrent,
-    )
-    if settings.cors_origins:
-        app = CORSMiddleware(
-            app,
-            allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST"),
-            allow_headers=("content-type", "x-request-id"),
-        )
-    return Edge(app, service.metrics)
+    return service.guard(runtime)
 
 
 def close_routes(app: FastAPI) -> None:

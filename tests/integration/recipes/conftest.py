@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -55,8 +56,16 @@ class Service:
 
     def stop(self) -> tuple[int, str]:
         """Send SIGTERM; return the exit status and what was written to stderr."""
-        self.process.terminate()
-        _, stderr = self.process.communicate(timeout=10)
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> str:
+        """End it as a power cut would; return what was written to stderr."""
+        return self._end(signal.SIGKILL)[1]
+
+    def _end(self, by: signal.Signals) -> tuple[int, str]:
+        self.process.send_signal(by)
+        # As long as the unit on a host waits before it kills.
+        _, stderr = self.process.communicate(timeout=30)
         return self.process.returncode, stderr
 
 
@@ -69,7 +78,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def spawn(script: str, env: dict[str, str], python: str = sys.executable) -> subprocess.Popen[str]:
+def spawn(script: str | Path, env: dict[str, str], python: str = sys.executable) -> subprocess.Popen[str]:
+    """Start a script by its path, or by that below `recipes`."""
     return subprocess.Popen(
         [python, str(RECIPES / script)],
         env={"PYTHONDONTWRITEBYTECODE": "1", **env},
@@ -116,9 +126,9 @@ def start() -> Iterator[Start]:
     """Start services on free ports and stop what is left at the end."""
     services: list[Service] = []
 
-    def run(script: str, *, until: str = "/health", timeout_s: float = 10, **options: Any) -> Service:
+    def run(script: str | Path, *, until: str = "/health", timeout_s: float = 10, **options: Any) -> Service:
         env, python = options.get("env", {}), options.get("python", sys.executable)
-        port = free_port()
+        port = options.get("port") or free_port()
         service = Service(port=port, process=spawn(script, {**env, "PORT": str(port)}, python))
         services.append(service)
         wait_for(service, until, timeout_s)

@@ -1,18 +1,18 @@
-"""What the agent service decides before AgentScope is imported, with any interpreter."""
+"""What an agent service decides before its framework is imported, with any interpreter."""
 
 import importlib
 import sys
 
 import pytest
 
-SCRIPT = "agentscope/service/agent.py"
+SCRIPT = "shared/agent/agent.py"
 SECRET = "sk-very-secret"
 
 
 @pytest.fixture
 def load(recipes, monkeypatch):
     """Import a module of the service, and forget it afterwards."""
-    monkeypatch.syspath_prepend(recipes / "agentscope/service")
+    monkeypatch.syspath_prepend(recipes / "shared/agent")
     for name in ("settings", "metrics", "conversation"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return importlib.import_module
@@ -20,7 +20,7 @@ def load(recipes, monkeypatch):
 
 @pytest.fixture
 def sound(tmp_path):
-    return {"MODEL_NAME": "m", "AS_STATE_DIR": str(tmp_path)}
+    return {"MODEL_NAME": "m", "STATE_DIR": str(tmp_path)}
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def sound(tmp_path):
             "model API key: expected printable ASCII without spaces in 'MODEL_API_KEY'",
         ),
         (
-            {"AS_STATE_DIR": ""},
-            "AS_STATE_DIR: expected a directory for sessions (or STATE_DIRECTORY), got nothing",
+            {"STATE_DIR": ""},
+            "STATE_DIR: expected a directory for sessions (or STATE_DIRECTORY), got nothing",
         ),
-        ({"AS_STATE_DIR": "here"}, "AS_STATE_DIR: expected an absolute path, got 'here'"),
+        ({"STATE_DIR": "here"}, "STATE_DIR: expected an absolute path, got 'here'"),
         ({"CORS_ORIGINS": "portal"}, "CORS_ORIGINS: expected scheme://host[:port], got 'portal'"),
         ({"MAX_CONCURRENT": "0"}, "MAX_CONCURRENT: expected a whole number from 1 to 10000, got '0'"),
     ],

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-SCRIPT = "agentscope/service/standin_model.py"
+SCRIPT = "shared/agent/standin_model.py"
 CHAT = "/v1/chat/completions"
 
 

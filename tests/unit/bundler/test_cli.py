@@ -103,7 +103,7 @@ def test_what_the_system_refuses_is_an_error_of_the_host(tmp_path: Path) -> None
 
 
 def test_wrong_usage_is_2(good: Path) -> None:
-    assert ferry("verify", good).returncode == 2
+    assert ferry("verify").returncode == 2
     assert ferry("nothing").returncode == 2
     assert ferry("build", "recipes/hello").returncode == 2
 

@@ -67,6 +67,7 @@ def pairs(files: tuple[LockedPath, ...]) -> list[tuple[str, str]]:
 def test_every_kind_of_a_source() -> None:
     assert source(path="a") == FileSource(path="a", to="srv/x")
     assert source(path="/d//a", outside=True) == FileSource(path="/d/a", to="srv/x", outside=True)
+    assert source(path="a", shared=True) == FileSource(path="a", to="srv/x", shared=True)
     assert source(weights="/d", image=True) == FileSource(path="/d", to="srv/x", weights=True, image=True)
     expected = FileSource(url=URL, to="srv/x", sha256=HEX, size=5, executable=True, purl="pkg:generic/m@1")
     assert source(url=URL, sha256=HEX, size=5, executable=True, purl="pkg:generic/m@1") == expected
@@ -85,6 +86,12 @@ SHAPE = "url: expected a URL https://HOST/PATH, http://HOST/PATH or file:///PATH
         ({"path": "/d/a"}, 'path: expected a relative path, got "/d/a"'),
         ({"path": "a", "outside": True}, 'path: expected an absolute path, got "a"'),
         ({"path": "/d/../a", "outside": True}, 'path: expected an absolute path, got "/d/../a"'),
+        ({"path": "a/../../x", "shared": True}, 'path: expected a relative path, got "a/../../x"'),
+        ({"path": "/a", "shared": True}, 'path: expected a relative path, got "/a"'),
+        (
+            {"path": "/a", "shared": True, "outside": True},
+            'shared: expected one of outside, shared, "outside" is there too',
+        ),
         ({"path": "/", "outside": True}, 'path: expected an absolute path, got "/"'),
         ({"path": "a/**.toml"}, 'path: expected "**" as a whole directory, got "a/**.toml"'),
         ({"weights": "../m"}, 'weights: expected a relative path, got "../m"'),
@@ -167,6 +174,27 @@ def test_a_directory_outside_is_locked_by_its_absolute_path(tree: Path) -> None:
     assert pairs(files) == [(f"{tree}/conf/deep/d.toml", "srv/d/d.toml")]
     # The bundle says nothing of the builder's directories.
     assert files[0].name == "srv/d/d.toml"
+
+
+def test_recipes_share_what_stands_beside_their_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shared/agent").mkdir(parents=True)
+    (tmp_path / "shared/agent/a.py").write_text("a")
+    (tmp_path / "one").mkdir()
+    sources = (FileSource(path="agent", to="srv/x", shared=True),)
+    files = resolve_files(sources, tmp_path / "one")
+    assert [(file.path, file.shared, file.name) for file in files] == [("agent/a.py", True, "shared/agent/a.py")]
+    assert files[0].below(tmp_path / "one").read_text() == "a"
+    monkeypatch.chdir(tmp_path / "one")
+    assert resolve_files(sources, Path()) == files
+    assert resolve_files((replace(sources[0], path="agent/*.py"),), Path()) == files
+    (tmp_path / "recipe.lock.yaml").write_text(format_lock(replace(lock(), files=files)))
+    assert read_lock(tmp_path).files == files
+
+    (tmp_path / "shared/agent/link").symlink_to(tmp_path / "one")
+    message, _ = refused(lambda: resolve_files(sources, tmp_path / "one"))
+    assert message == 'files[0].path: expected regular files, "agent/link" is a link or special file'
+    message, _ = refused(lambda: resolve_files((replace(sources[0], path="none"),), tmp_path / "one"))
+    assert message == 'files[0].path: expected a file or directory, "none" is not there'
 
 
 def test_large_files_are_not_read_again_until_they_change(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import values
 import yaml
 from packages import make_deb
 
 from bundler.aptrepo import list_debs
+from bundler.carried.deb import carry_debs
 from bundler.errors import IntegrityError, RecipeError, ResolveError
 from bundler.load import format_lock, read_lock, read_recipe
 from bundler.model.deb import DebSource, LockedDeb
@@ -48,6 +50,15 @@ def test_a_recipe_names_a_suite_and_packages(tmp_path: Path) -> None:
     assert read_recipe(HELLO).debs == ()
 
 
+def test_a_recipe_may_name_several_suites_and_what_a_host_may_go_without(tmp_path: Path) -> None:
+    bookworm = {"suite": "bookworm", "packages": ["jq"]}
+    path = recipe_with(tmp_path, [bookworm, {"suite": "trixie", "packages": ["jq"], "needed": False}])
+    assert read_recipe(path).debs == (
+        DebSource(suite="bookworm", packages=("jq",)),
+        DebSource(suite="trixie", packages=("jq",), needed=False),
+    )
+
+
 @pytest.mark.parametrize(
     ("debs", "refusal"),
     [
@@ -64,8 +75,8 @@ def test_a_recipe_names_a_suite_and_packages(tmp_path: Path) -> None:
         ),
         ([{"suite": "bookworm", "packages": ["jq"], "force": True}], "debs[0].force: unknown field"),
         (
-            [{"suite": "bookworm", "packages": ["jq"]}, {"suite": "trixie", "packages": ["jq"]}],
-            "debs: expected one suite, got bookworm, trixie",
+            [{"suite": "bookworm", "packages": ["jq"]}, {"suite": "bookworm", "packages": ["bc"], "needed": False}],
+            "debs[1].needed: expected the same for all packages of bookworm, got both true and false",
         ),
     ],
 )
@@ -101,6 +112,11 @@ def test_hosts_that_take_no_debs_are_refused_before_anything_is_asked() -> None:
     with pytest.raises(ResolveError) as refused:
         resolve_debs(sources, PLATFORMS, (find_target("debian-13/amd64"),))
     assert str(refused.value) == 'debs.suite: expected a host of "bookworm", debian-13/amd64 is of "trixie"'
+    with pytest.raises(ResolveError) as refused:
+        resolve_debs((*sources, DebSource(suite="sid", packages=("jq",))), (), (find_target("debian-13/amd64"),))
+    assert str(refused.value) == 'debs.suite: expected a host of "bookworm" or "sid", debian-13/amd64 is of "trixie"'
+    optional = (DebSource(suite="bookworm", packages=("jq",), needed=False),)
+    assert resolve_debs(optional, (), (find_target("debian-13/amd64"), find_target("openeuler-22.03/amd64"))) == ()
     assert resolve_debs((), PLATFORMS, (find_target("debian-13/amd64"),)) == ()
 
 
@@ -138,3 +154,25 @@ def test_a_package_that_is_not_what_the_lock_says_is_refused(stored: tuple[Store
     with pytest.raises(IntegrityError) as refused:
         list_debs([replace(deb, version="2.0")], store, created="2026-02-01T03:04:05Z", architecture="amd64")
     assert str(refused.value) == "debs: expected sample 2.0 all, got sample 1.0 all"
+
+
+def test_packages_and_lists_of_each_suite_are_items_of_their_own(tmp_path: Path) -> None:
+    deb, path = make_deb(tmp_path, "sample", "1.0")
+    store = Store(tmp_path / "store")
+    with path.open("rb") as stream:
+        store.put_stream(stream, OCTETS)
+    lock = replace(values.lock(), os_debs=(deb, replace(deb, suite="trixie", optional=True)))
+    items = list(carry_debs(lock, PLATFORMS[0], store))
+    assert [(one.kind, one.name, dict(one.source)["suite"], one.optional) for one in items] == [
+        ("deb", "sample_1.0_all.deb", "bookworm", False),
+        ("deb", "sample_1.0_all.deb", "trixie", True),
+        ("apt", "Packages", "bookworm", False),
+        ("apt", "Release", "bookworm", False),
+        ("apt", "Packages", "trixie", True),
+        ("apt", "Release", "trixie", True),
+    ]
+    assert [one.purl for one in items[3::2]] == [
+        "pkg:generic/sample/apt/bookworm/Release@1.0",
+        "pkg:generic/sample/apt/trixie/Release@1.0",
+    ]
+    assert [one.lineage for one in items[2:5:2]] == [(items[0].purl,), (items[1].purl,)]

@@ -43,10 +43,10 @@ Purg jq [1.6]
 """
 
 
-def with_debs(manifest: Manifest, **versions: str) -> Manifest:
-    given = manifest.items[0]
+def with_debs(manifest: Manifest, suite: str = "bookworm", optional: bool = False, **versions: str) -> Manifest:
+    given = replace(manifest.items[0], kind="deb", to="", source=(("suite", suite),), optional=optional)
     debs = [
-        replace(given, kind="deb", name=f"{name}_{version.replace(':', '%3a')}_all.deb", version=version, to="")
+        replace(given, name=f"{name}_{version.replace(':', '%3a')}_all.deb", version=version)
         for name, version in versions.items()
     ]
     return replace(manifest, items=(*manifest.items, *debs))
@@ -80,6 +80,14 @@ def test_it_is_due_for_what_is_missing_or_older(host: Host, facts: Facts, manife
     assert reason(host, facts, manifest, {"jq": "2:0", "libjq1": "1.6-3~", "libonig5": "6.9.8-1"}) is None
 
 
+def test_many_packages_are_counted(host: Host, facts: Facts, manifest: Manifest) -> None:
+    manifest = with_debs(manifest, **dict.fromkeys(("a1", "b1", "c1", "d1", "e1", "f1", "g1"), "1"))
+    plan = make_plan(wanted(host, facts, manifest), replace(facts, packages={}))
+    action = next(action for action in plan.actions if action.step == "packages")
+    assert action.reason == "a1, b1, c1, d1, e1 and 2 more are missing or older"
+    assert action.detail == ("a1", "b1", "c1", "d1", "e1", "f1", "g1")
+
+
 def test_a_bundle_without_packages_asks_nothing_of_the_host(host: Host, facts: Facts, manifest: Manifest) -> None:
     assert facts.packages is None
     assert packages.due(wanted(host, facts, manifest), facts) is None
@@ -94,6 +102,45 @@ def test_a_host_without_dpkg_is_refused(host: Host, facts: Facts, manifest: Mani
         "this bundle brings Debian packages: use a host of Debian's family, or a recipe without debs"
     )
     assert host.listing() == before
+
+
+def test_a_host_takes_the_packages_of_its_own_suite(host: Host, facts: Facts, manifest: Manifest) -> None:
+    manifest = with_debs(with_debs(manifest, jq="1.6"), suite="trixie", jq="1.7", bc="1.0")
+    assert reason(host, facts, manifest, {}) == "jq: is not installed"
+    assert reason(host, replace(facts, os_codename="trixie"), manifest, {}) == (
+        "jq: is not installed; bc: is not installed"
+    )
+
+
+@pytest.mark.parametrize(("codename", "is_told"), [("bullseye", "bullseye"), ("", "debian 12")])
+def test_a_host_of_another_suite_is_refused(
+    host: Host, facts: Facts, manifest: Manifest, codename: str, is_told: str
+) -> None:
+    manifest = with_debs(with_debs(manifest, jq="1.6"), suite="trixie", jq="1.7")
+    with pytest.raises(HostError) as refused:
+        reason(host, replace(facts, os_codename=codename), manifest, {})
+    assert str(refused.value) == f"packages: expected a host of bookworm or trixie, this is {is_told}"
+    assert refused.value.hint == (
+        "bring a bundle with packages for this host: its suite stands under debs in the recipe"
+    )
+
+
+@pytest.mark.parametrize("changes", [{"packages": {}, "os_codename": "bullseye"}, {"packages": None}])
+def test_a_host_that_may_go_without_the_packages_is_told_so(
+    host: Host, facts: Facts, manifest: Manifest, changes: dict[str, object]
+) -> None:
+    manifest = with_debs(manifest, optional=True, jq="1.6")
+    assert parse_manifest(format_manifest(manifest)) == manifest
+    facts = replace(facts, **changes)
+    plan = make_plan(wanted(host, facts, manifest), facts)
+    assert plan.left_out == ("bookworm",)
+    assert "packages" not in [action.step for action in plan.actions]
+
+
+def test_nothing_is_told_where_the_packages_fit_or_there_are_none(host: Host, facts: Facts, manifest: Manifest) -> None:
+    facts = replace(facts, packages={})
+    assert make_plan(wanted(host, facts, manifest), facts).left_out == ()
+    assert make_plan(wanted(host, facts, with_debs(manifest, optional=True, jq="1.6")), facts).left_out == ()
 
 
 def test_the_plan_has_it_before_the_release(host: Host, facts: Facts, manifest: Manifest) -> None:

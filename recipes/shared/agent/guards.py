@@ -23,6 +23,8 @@ logger = logging.getLogger("agent")
 OPEN_ROUTES = {"/": "GET", "/health": "GET", "/ready": "GET", "/metrics": "GET", "/process": "POST"}
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 BODY_TIMEOUT_S = 30
+# By the codes of `endpoint.explain`.
+STATUSES = {"MODEL_TIMEOUT": 504, "MODEL_FAILED": 502}
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault of ours
@@ -126,16 +128,19 @@ class Conversations:
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send, request: dict[str, Any]) -> None:
         outcome, started = Outcome(), time.monotonic()
+        held = Held(outcome, send)
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.body":
                 outcome.feed(message.get("body", b""))
-            await send(message)
+            await held.take(message)
 
         try:
             await self._app(*_with_body(scope, receive, json.dumps(request).encode()), watched)
         finally:
             self._account(scope, request, outcome, time.monotonic() - started)
+        if held.is_refused:
+            raise failure(outcome.error)
 
     def _account(self, scope: Scope, request: dict[str, Any], outcome: Outcome, duration_s: float) -> None:
         self._metrics.conversations.add(outcome.name)
@@ -150,6 +155,41 @@ class Conversations:
             outcome.usage.get("input_tokens", "-"),
             outcome.usage.get("output_tokens", "-"),
         )
+
+
+class Held:
+    """Hold an answer back until something of it is there: a failure before that becomes a status of HTTP."""
+
+    def __init__(self, outcome: Outcome, send: Send) -> None:
+        self._outcome = outcome
+        self._send = send
+        self._messages: list[Message] | None = []
+        self.is_refused = False
+
+    async def take(self, message: Message) -> None:
+        """Keep a message, or send it on with what was kept."""
+        if self.is_refused:
+            return
+        if self._messages is None:
+            await self._send(message)
+            return
+        self._messages.append(message)
+        if self._outcome.name == "failed" and not self._outcome.is_begun:
+            self.is_refused = True
+        elif self._is_decided(message):
+            kept, self._messages = self._messages, None
+            for one in kept:
+                await self._send(one)
+
+    def _is_decided(self, message: Message) -> bool:
+        if message["type"] == "http.response.start":
+            return bool(message["status"] != 200)
+        return self._outcome.is_begun or self._outcome.name != "cancelled" or not message.get("more_body", False)
+
+
+def failure(error: dict[str, Any]) -> Refusal:
+    """Return what a client is told of a conversation that failed before its first word."""
+    return Refusal(STATUSES.get(str(error.get("code")), 500), str(error.get("message") or "the service failed"))
 
 
 def _request_id(scope: Scope) -> str:

@@ -86,6 +86,8 @@ class Outcome:
     def __init__(self) -> None:
         self.name = "cancelled"
         self.usage: dict[str, Any] = {}
+        self.error: dict[str, Any] = {}
+        self.is_begun = False
         self._rest = b""
 
     def feed(self, chunk: bytes) -> None:
@@ -95,6 +97,8 @@ class Outcome:
             # Quotes inside JSON strings are escaped, so a client's text cannot look like these.
             if b'"object":"response"' in event or event.startswith(b'data: {"error"'):
                 self._take(event)
+            elif b'"object":"content"' in event:
+                self.is_begun = True
 
     def _take(self, event: bytes) -> None:
         try:
@@ -104,5 +108,6 @@ class Outcome:
         if data.get("status") in ("completed", "failed"):
             self.name = data["status"]
             self.usage = data.get("usage") or {}
+            self.error = data.get("error") or {}
         elif "status" not in data and data.get("error"):
             self.name = "failed"

@@ -59,10 +59,10 @@ def prepare_environment(settings: Settings) -> None:
     os.environ.pop("MODEL_API_KEY", None)
     os.environ["HOST"] = settings.host
     os.environ["PORT"] = str(settings.port)
-    # The runtime makes a directory in the home directory when it is imported, and dashscope asks for one:
+    # Libraries ask for a home directory or make one in it when they are imported (AgentScope's runtime, dashscope):
     # service users have none, or one that they cannot write.
     os.environ["HOME"] = str(settings.state_dir)
-    os.environ.setdefault("OTEL_SERVICE_NAME", "agentscope-agent")
+    os.environ.setdefault("OTEL_SERVICE_NAME", "agent")
     # Without this tiktoken downloads its tables; an empty directory makes it fail at once and say so.
     os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(settings.state_dir / "tiktoken"))
 
@@ -136,18 +136,18 @@ def _key_file(env: Mapping[str, str]) -> Path | None:
 
 def _state_dir(env: Mapping[str, str]) -> Path:
     # systemd separates several state directories with colons; the first is ours.
-    text = env.get("AS_STATE_DIR", "").strip() or env.get("STATE_DIRECTORY", "").split(":")[0].strip()
+    text = env.get("STATE_DIR", "").strip() or env.get("STATE_DIRECTORY", "").split(":")[0].strip()
     if not text:
-        raise SettingsError("AS_STATE_DIR: expected a directory for sessions (or STATE_DIRECTORY), got nothing")
+        raise SettingsError("STATE_DIR: expected a directory for sessions (or STATE_DIRECTORY), got nothing")
     path = Path(text)
     if not path.is_absolute():
-        raise SettingsError(f"AS_STATE_DIR: expected an absolute path, got {text!r}")
+        raise SettingsError(f"STATE_DIR: expected an absolute path, got {text!r}")
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"AS_STATE_DIR: cannot create {text!r}: {_why(error)}") from None
+        raise SettingsError(f"STATE_DIR: cannot create {text!r}: {_why(error)}") from None
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise SettingsError(f"AS_STATE_DIR: {text!r} is not writable by user {os.geteuid()}")
+        raise SettingsError(f"STATE_DIR: {text!r} is not writable by user {os.geteuid()}")
     return path
 
 

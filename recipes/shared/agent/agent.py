@@ -1,4 +1,4 @@
-"""The AgentScope agent service. Start: `python agent.py`; settings come from the environment."""
+"""An agent service; `application` says with which framework. Start: `python agent.py`; settings: the environment."""
 
 import ipaddress
 import logging
@@ -43,7 +43,7 @@ def _bind(settings: Settings) -> socket.socket:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    # AgentScope and its runtime set up logging and read the environment when they are imported.
+    # Some frameworks set up logging and read the environment when they are imported.
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     logging.disable(logging.WARNING)
     import uvicorn
