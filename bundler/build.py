@@ -32,7 +32,7 @@ from bundler.model.recipe import ComposedImage, Recipe
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
-from bundler.sandbox.boot import boot
+from bundler.sandbox.boot import Booted, boot
 from bundler.sbom import image_components, make_sbom
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
 from bundler.tree import Layer
@@ -76,7 +76,13 @@ def build(
     progress.start("pack", sum(entry.size for entry in manifest.entries))
     _write(out, (document, signature, envelope), manifest, small, store, progress)
     digest = describe_bytes(document, OCTETS).sha256
-    return Built(path=out, manifest=manifest, manifest_sha256=digest, size=out.stat().st_size, booted=booted)
+    return Built(
+        path=out,
+        manifest=manifest,
+        manifest_sha256=digest,
+        size=out.stat().st_size,
+        booted=booted.ready_s if booted else {},
+    )
 
 
 def _directory(where: Path) -> Path:
@@ -174,17 +180,18 @@ def _from_registries(lock: Lock, platform: Platform, store: Store) -> list[Carri
     ]
 
 
-def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> dict[str, str]:
-    """Boot the services without network, once for every combination of layers and services."""
+def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> Booted | None:
+    """Boot the services without network, once for every combination of layers and services; None: not here."""
     if not recipe.services or composer.platform != builder_platform():
-        return {}
+        return None
     digests = [layer.descriptor.sha256 for layer in contents.layers]
-    key = derivation_key("2", "boot", *digests, repr(recipe.services))
+    key = derivation_key("3", "boot", *digests, repr(recipe.services))
     known = store.remembered(key)
-    if known is None:
-        known = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version)
-        store.remember(key, known)
-    return known
+    if known is not None:
+        return Booted.from_facts(known)
+    booted = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version)
+    store.remember(key, booted.facts())
+    return booted
 
 
 def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes:

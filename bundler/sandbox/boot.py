@@ -2,34 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from bundler.errors import ResolveError
+from bundler.errors import HostError, ResolveError
+from bundler.model.egress import Attempt
 from bundler.model.service import Service
 from bundler.sandbox.namespace import run_in_root
 
 _SLACK_S = 120
 
 
-def boot(root: Path, services: Sequence[Service], python: str) -> dict[str, str]:
-    """Start every service with the tree at `root` as its root directory; return the seconds each took to be ready.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Booted:
+    """What a boot showed: the seconds that each service took to be ready, and what they tried to reach, in order."""
+
+    ready_s: dict[str, str]
+    attempts: tuple[Attempt, ...] = ()
+
+    def facts(self) -> dict[str, str]:
+        """Return what a store remembers of it."""
+        return {"ready_s": json.dumps(self.ready_s), "attempts": json.dumps([asdict(one) for one in self.attempts])}
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, str]) -> Booted:
+        """Return what a store remembers."""
+        return Booted(
+            ready_s=json.loads(facts["ready_s"]),
+            attempts=tuple(Attempt(**one) for one in json.loads(facts["attempts"])),
+        )
+
+
+def boot(root: Path, services: Sequence[Service], python: str) -> Booted:
+    """Start every service with the tree at `root` as its root directory, and watch where they try to connect.
 
     The tree is used up: services write into it.
 
     Raises:
         ResolveError: one does not come up, or does not answer its probe; the message holds its log's end.
-        HostError: no network namespace can be made here.
+        HostError: no network namespace can be made here, or nothing can be watched in it.
     """
     documents = [{**asdict(service), "environment": dict(service.environment)} for service in services]
     spec = {"root": "/", "state": "/tmp/ferry-boot", "services": documents}  # noqa: S108 (of the new root)
     timeout_s = sum(service.start_timeout_s for service in services) + _SLACK_S
     answer = run_in_root(root, f"/usr/bin/python{python}", "inside_boot.py", spec, timeout_s=timeout_s)
-    if "failed" in answer:
-        raise ResolveError(
-            f"the service did not come up without network: {answer['why']}\n{answer['log']}",
-            place=f"services: {answer['failed']}",
-            hint="what was locked does not work together, or it needs the network: change the recipe, lock again",
+    if "unwatchable" in answer:
+        raise HostError(
+            f"expected to watch the connections of a boot: {answer['unwatchable']}",
+            hint="build where Linux is 5.5 or later, outside of containers with a seccomp listener of their own",
         )
-    return {name: str(result["ready_s"]) for name, result in answer["services"].items()}
+    attempts = tuple(Attempt(**one) for one in answer["attempts"])
+    if "failed" in answer:
+        raise _failed(answer, attempts)
+    return Booted(
+        ready_s={name: str(result["ready_s"]) for name, result in answer["services"].items()}, attempts=attempts
+    )
+
+
+def _failed(answer: dict[str, Any], attempts: Sequence[Attempt]) -> ResolveError:
+    lines = [f"  {one.destination} ({one.protocol}), by {one.service}: {one.process}" for one in attempts]
+    tried = "\n".join(["it tried to reach:", *lines, ""]) if lines else ""
+    return ResolveError(
+        f"the service did not come up without network: {answer['why']}\n{answer['log']}{tried}",
+        place=f"services: {answer['failed']}",
+        hint="what was locked does not work together, or it needs the network: change the recipe, lock again",
+    )
