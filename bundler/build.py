@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
-from bundler.model.descriptor import DEB, OCTETS, WHEEL, Descriptor
+from bundler.model.descriptor import DEB, JSON, OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
 from bundler.model.lock import Lock
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
@@ -34,6 +34,8 @@ from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.sandbox.boot import Booted, boot
 from bundler.sbom import image_components, make_sbom
+from bundler.scan.egress import Blobs, scan_items
+from bundler.scan.finding import REPORT_NAME, Finding, Report, judge, make_report, refuse
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
 from bundler.tree import Layer
 from keystore.signer import Signer
@@ -41,13 +43,17 @@ from keystore.signer import Signer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """What a build made: `booted` gives the seconds that each service took, empty when it was not booted."""
+    """What a build made.
+
+    `booted` gives the seconds that each service took, empty when it was not booted; `egress` what would reach out.
+    """
 
     path: Path
     manifest: Manifest
     manifest_sha256: str
     size: int
     booted: dict[str, str]
+    egress: Report
 
 
 def build(
@@ -66,8 +72,11 @@ def build(
         composer = Composer(lock, platform, store, Path(work))
         progress.start("compose", 0)
         contents = _compose(composer, recipe, store)
+        progress.start("egress", 0)
+        contents, found = _linted(recipe, lock, contents, store)
         progress.start("boot", 0)
         booted = _boot(composer, recipe, contents, store)
+    egress = judge(found, recipe.egress, booted.attempts if booted else None)
     progress.start("sbom", 0)
     sbom = _sbom(recipe, lock, contents, store)
     manifest, small = _manifest(recipe, lock, contents, sbom, platform)
@@ -82,7 +91,24 @@ def build(
         manifest_sha256=digest,
         size=out.stat().st_size,
         booted=booted.ready_s if booted else {},
+        egress=egress,
     )
+
+
+def scan(where: Path, *, store: Store, platform: Platform | None, progress: Progress) -> Report:
+    """Return what the bundle of the recipe at `where` would fetch at run time, as far as its bytes tell.
+
+    Raises:
+        RecipeError, ResolveError, TransferError, IntegrityError, HostError: as the stages of a build say.
+    """
+    recipe, lock = read_inputs(where, Digests(store.root, progress))
+    platform = platform or _default_platform(lock)
+    fetch(lock, platform, store, directory=_directory(where), progress=progress)
+    with tempfile.TemporaryDirectory(prefix="ferry-scan-", dir=store.root) as work:
+        progress.start("compose", 0)
+        contents = _compose(Composer(lock, platform, store, Path(work)), recipe, store)
+    progress.start("egress", 0)
+    return make_report(_found(recipe, lock, contents, store), recipe.egress)
 
 
 def _directory(where: Path) -> Path:
@@ -178,6 +204,19 @@ def _from_registries(lock: Lock, platform: Platform, store: Store) -> list[Carri
         for image in lock.images
         if image.platform == platform
     ]
+
+
+def _linted(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> tuple[Contents, list[Finding]]:
+    """Refuse what would be fetched at run time, before the boot that takes longer; put the report into the bundle."""
+    found = _found(recipe, lock, contents, store)
+    report = make_report(found, recipe.egress)
+    refuse(report)
+    return replace(contents, reports=((REPORT_NAME, store.put(report.document(), JSON)),)), found
+
+
+def _found(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> list[Finding]:
+    blobs = Blobs(lambda descriptor: store.path(descriptor.sha256).open("rb"), store)
+    return scan_items(contents.items(recipe, lock), recipe.services, blobs)
 
 
 def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> Booted | None:

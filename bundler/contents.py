@@ -36,7 +36,7 @@ class Contents:
     """The parts of one bundle: `layers` from the lowest up, the runtime's first.
 
     Wheels come with their package, files and the host's Debian packages with their lock; `repository` are the
-    files that list those packages.
+    files that list those packages; `reports` say what was found in all of it.
     """
 
     platform: Platform
@@ -48,6 +48,7 @@ class Contents:
     images: tuple[CarriedImage, ...]
     os_debs: tuple[tuple[LockedDeb, Descriptor], ...] = ()
     repository: tuple[tuple[str, Descriptor], ...] = ()
+    reports: tuple[tuple[str, Descriptor], ...] = ()
 
     def items(self, recipe: Recipe, lock: Lock) -> tuple[Item, ...]:
         """Return every item, the toolchain first: install.sh finds it without reading on."""
@@ -58,6 +59,7 @@ class Contents:
             *self._files(recipe),
             *self._os_debs(recipe),
             *self._images(),
+            *self._reports(recipe),
         )
 
     def debs(self, lock: Lock) -> tuple[LockedDeb, ...]:
@@ -136,6 +138,16 @@ class Contents:
                 purl=_generic(f"{recipe.name}/apt/{name}", recipe.version),
                 descriptor=descriptor,
                 lineage=tuple(deb_purl(deb, deb.suite) for deb, _ in self.os_debs),
+            )
+
+    def _reports(self, recipe: Recipe) -> Iterator[Item]:
+        for name, descriptor in self.reports:
+            yield Item(
+                kind="report",
+                name=name,
+                version=recipe.version,
+                purl=_generic(f"{recipe.name}/{name}", recipe.version),
+                descriptor=descriptor,
             )
 
     def _images(self) -> Iterator[Item]:

@@ -14,6 +14,7 @@ import yaml
 from bundler.errors import RecipeError
 from bundler.model.deb import DEB, DEB_WORDS, SUITE, SUITE_WORDS, deb_sources
 from bundler.model.document import Fields, describe
+from bundler.model.egress import egress_allowed
 from bundler.model.files import file_source, locked_path, locked_path_document, relative_path
 from bundler.model.image import RegistryImage, locked_image, locked_image_document, registry_image
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedTarget
@@ -73,6 +74,7 @@ def read_recipe(where: Path) -> Recipe:
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", _service, []),
+        egress=egress_allowed(fields),
         sha256=hashlib.sha256(raw).hexdigest(),
     )
     fields.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundler.model.egress import Allowed
 from bundler.model.image import RegistryImage
 from bundler.model.platform import Platform
 from bundler.model.service import Service
@@ -80,3 +81,4 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+    egress: tuple[Allowed, ...] = ()

@@ -60,6 +60,7 @@ _TYPES = {
     "python": ComponentType.PLATFORM,
     "file": ComponentType.FILE,
     "layer": ComponentType.FILE,
+    "report": ComponentType.FILE,
 }
 
 
