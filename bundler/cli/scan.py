@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from bundler.build import scan
+from bundler.cli.findings import egress_document, print_report
 from bundler.cli.make import store_directory
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
-from bundler.cli.report import egress_document, print_report
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.scan.bundle import scan_bundle
 from bundler.scan.finding import Report, refuse

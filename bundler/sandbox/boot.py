@@ -18,35 +18,37 @@ _SLACK_S = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Booted:
-    """What a boot showed: the seconds that each service took to be ready, and what they tried to reach, in order."""
+    """What a boot showed: the seconds that each service took to be ready, and what they tried to reach, in order.
+
+    `attempts` is None where that could not be watched.
+    """
 
     ready_s: dict[str, str]
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[Attempt, ...] | None = ()
 
     def facts(self) -> dict[str, str]:
         """Return what a store remembers of it."""
-        return {"ready_s": json.dumps(self.ready_s), "attempts": json.dumps([asdict(one) for one in self.attempts])}
+        attempts = None if self.attempts is None else [asdict(one) for one in self.attempts]
+        return {"ready_s": json.dumps(self.ready_s), "attempts": json.dumps(attempts)}
 
     @staticmethod
     def from_facts(facts: Mapping[str, str]) -> Booted:
         """Return what a store remembers."""
-        return Booted(
-            ready_s=json.loads(facts["ready_s"]),
-            attempts=tuple(Attempt(**one) for one in json.loads(facts["attempts"])),
-        )
+        return Booted(ready_s=json.loads(facts["ready_s"]), attempts=_attempts(json.loads(facts["attempts"])))
 
 
-def boot(root: Path, services: Sequence[Service], python: str) -> Booted:
+def boot(root: Path, services: Sequence[Service], python: str, *, emulated: bool = False) -> Booted:
     """Start every service with the tree at `root` as its root directory, and watch where they try to connect.
 
-    The tree is used up: services write into it.
+    The tree is used up: services write into it. On an `emulated` processor nothing can be watched.
 
     Raises:
         ResolveError: one does not come up, or does not answer its probe; the message holds its log's end.
         HostError: no network namespace can be made here, or nothing can be watched in it.
     """
     documents = [{**asdict(service), "environment": dict(service.environment)} for service in services]
-    spec = {"root": "/", "state": "/tmp/ferry-boot", "services": documents}  # noqa: S108 (of the new root)
+    place = {"root": "/", "state": "/tmp/ferry-boot"}  # noqa: S108 (of the new root)
+    spec = {**place, "services": documents, "emulated": emulated}
     timeout_s = sum(service.start_timeout_s for service in services) + _SLACK_S
     answer = run_in_root(root, f"/usr/bin/python{python}", "inside_boot.py", spec, timeout_s=timeout_s)
     if "unwatchable" in answer:
@@ -54,12 +56,16 @@ def boot(root: Path, services: Sequence[Service], python: str) -> Booted:
             f"expected to watch the connections of a boot: {answer['unwatchable']}",
             hint="build where Linux is 5.5 or later, outside of containers with a seccomp listener of their own",
         )
-    attempts = tuple(Attempt(**one) for one in answer["attempts"])
+    attempts = _attempts(answer["attempts"])
     if "failed" in answer:
-        raise _failed(answer, attempts)
+        raise _failed(answer, attempts or ())
     return Booted(
         ready_s={name: str(result["ready_s"]) for name, result in answer["services"].items()}, attempts=attempts
     )
+
+
+def _attempts(given: list[dict[str, str]] | None) -> tuple[Attempt, ...] | None:
+    return None if given is None else tuple(Attempt(**one) for one in given)
 
 
 def _failed(answer: dict[str, Any], attempts: Sequence[Attempt]) -> ResolveError:

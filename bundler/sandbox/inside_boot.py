@@ -1,7 +1,7 @@
 """Start services on loopback, wait until each is ready, send each its probe. Standard library only.
 
-Reads {"root", "state", "services": [...]}; answers {"services": {name: {"ready_s"}}, "attempts": [...]},
-{"failed", "why", "log", "attempts"} or {"unwatchable"}.
+Reads {"root", "state", "emulated", "services": [...]}; answers {"services": {name: {"ready_s"}}, "attempts": [...]},
+{"failed", "why", "log", "attempts"} or {"unwatchable"}; attempts are null where they cannot be watched.
 """
 
 import json
@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
-from inside_watch import Unwatchable, Watch
+from inside_watch import Unwatchable, Unwatched, Watch
 
 _PROBE_TIMEOUT_S = 60
 _TAIL_BYTES = 3000
@@ -120,10 +120,12 @@ def main():
     spec = json.load(sys.stdin)
     processes = []
     try:
-        watch = Watch()
+        # An emulator of another processor knows no filters.
+        watch = Unwatched() if spec["emulated"] else Watch()
         answer = boot(spec, watch, processes)
         stop(processes)
-        answer["attempts"] = [attempt._asdict() for attempt in watch.finish(_SETTLE_S)]
+        attempts = watch.finish(_SETTLE_S)
+        answer["attempts"] = None if attempts is None else [attempt._asdict() for attempt in attempts]
     except Unwatchable as error:
         stop(processes)
         answer = {"unwatchable": str(error)}

@@ -56,6 +56,7 @@ class Watch:
         self._askers = {}
         self._threads = []
         self._broken = None
+        self._in_thread(_try)
         self._names = Names(self._looked_up)
 
     def launch(self, service, start):
@@ -64,24 +65,32 @@ class Watch:
         Raises:
             Unwatchable; and what `start` raises.
         """
+        return self._in_thread(self._launch, service, start)
+
+    def _in_thread(self, work, *words):
+        """Work in a thread of its own: a filter is put on that one alone, the others stay free."""
         box = []
-        thread = threading.Thread(target=self._launch, args=(service, start, box))
+
+        def run():
+            try:
+                box.append((work(*words), None))
+            except (OSError, Unwatchable) as error:
+                box.append((None, error))
+
+        thread = threading.Thread(target=run)
         thread.start()
         thread.join()
-        if isinstance(box[0], Exception):
-            raise box[0]
-        return box[0]
+        result, error = box[0]
+        if error is not None:
+            raise error
+        return result
 
-    def _launch(self, service, start, box):
-        """Put the filter on this thread alone: what it starts inherits it, the other threads stay free."""
-        try:
-            listener = _listen()
-            watching = threading.Thread(target=self._watch, args=(service, listener), daemon=True)
-            watching.start()
-            self._threads.append(watching)
-            box.append(start())
-        except (OSError, Unwatchable) as error:
-            box.append(error)
+    def _launch(self, service, start):
+        listener = _listen()
+        watching = threading.Thread(target=self._watch, args=(service, listener), daemon=True)
+        watching.start()
+        self._threads.append(watching)
+        return start()
 
     def finish(self, timeout_s):
         """Wait until the last process of every service ended; return the attempts, in order.
@@ -140,6 +149,23 @@ class Watch:
 
     def _add(self, attempt):
         self._attempts[attempt] = None
+
+
+class Unwatched:
+    """Starts services where nothing can be watched."""
+
+    def launch(self, service, start):
+        """Return what `start` returns."""
+        return start()
+
+    def finish(self, timeout_s):
+        """Return None: nothing is known."""
+        return
+
+
+def _try():
+    """Put a filter on this thread, which ends with it."""
+    os.close(_listen())
 
 
 def _listen():

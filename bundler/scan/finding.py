@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 
 from bundler.errors import IntegrityError, RecipeError
@@ -47,10 +47,11 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What was found, by severity, and what of it is allowed."""
+    """What was found, by severity, what of it is allowed, and whether a boot was watched."""
 
     findings: tuple[Finding, ...] = ()
     allowed: tuple[Allowed, ...] = ()
+    watched: bool = False
 
     def allows(self, finding: Finding) -> Allowed | None:
         """Return what allows a finding, if anything does."""
@@ -128,18 +129,18 @@ def refuse(report: Report) -> None:
 
 
 def judge(findings: Sequence[Finding], allowed: Sequence[Allowed], attempts: Sequence[Attempt] | None) -> Report:
-    """Return the report on a bundle and its boot; `attempts` are None where it was not booted.
+    """Return the report on a bundle and its boot; `attempts` are None where none was watched.
 
     Raises:
         RecipeError: something is not allowed, or allowed and never found.
     """
-    report = make_report([*findings, *connections(attempts or ())], allowed)
+    report = replace(make_report([*findings, *connections(attempts or ())], allowed), watched=attempts is not None)
     refuse(report)
-    _refuse_unused(report, booted=attempts is not None)
+    _refuse_unused(report)
     return report
 
 
-def _refuse_unused(report: Report, *, booted: bool) -> None:
+def _refuse_unused(report: Report) -> None:
     """Refuse what is allowed and never found: it is a typo, or no longer needed.
 
     Connections are only known after a boot.
@@ -152,7 +153,7 @@ def _refuse_unused(report: Report, *, booted: bool) -> None:
         place = f"egress.allow[{index}]"
         if one.rule not in known:
             raise RecipeError(f'expected one of {", ".join(sorted(known))}, got "{one.rule}"', place=f"{place}.rule")
-        if one.rule == CONNECTION and not booted:
+        if one.rule == CONNECTION and not report.watched:
             continue
         if not any(_covers(one, finding) for finding in report.findings):
             raise RecipeError(

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from values import service
 from bundler.errors import ResolveError
 from bundler.model.egress import Attempt
 from bundler.model.service import Probe, Service
-from bundler.sandbox.boot import boot
+from bundler.sandbox.boot import Booted, boot
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 APP = """
@@ -161,12 +162,13 @@ def test_what_stays_on_this_host_is_no_egress(root: Path) -> None:
 
 def test_calls_that_name_no_memory_change_nothing(root: Path) -> None:
     found = boot(root, [app("nowhere", "tcp", probe=asked("nowhere", "[Errno 14] Bad address"))], PYTHON)
-    assert [one.destination for one in found.attempts] == ["192.0.2.1:443"]
+    assert [one.destination for one in found.attempts or ()] == ["192.0.2.1:443"]
 
 
 def test_each_service_answers_for_its_own_tries_once(root: Path) -> None:
-    found = boot(root, [app("tcp", "tcp"), app("tcp", "udp", name="second", port=8081)], PYTHON)
-    assert [(one.service, one.process, one.destination) for one in found.attempts] == [
+    services = [app("tcp", "tcp"), app("tcp", "udp", name="second", port=8081)]
+    found = Booted.from_facts(boot(root, services, PYTHON).facts())
+    assert [(one.service, one.process, one.destination) for one in found.attempts or ()] == [
         ("app", "python3 -m app tcp tcp", "192.0.2.1:443"),
         ("second", "python3 -m app tcp udp", "192.0.2.1:443"),
         ("second", "python3 -m app tcp udp", "192.0.2.123:123"),
@@ -185,10 +187,12 @@ def test_a_service_that_does_not_come_up_says_what_it_tried(root: Path) -> None:
     )
 
 
-def test_an_ordinary_user_sees_the_same(root: Path, tmp_path: Path) -> None:
+def test_an_ordinary_user_sees_the_same(root: Path) -> None:
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to become an ordinary user")
+    if subprocess.run([*user, "unshare", "--net", "--user", "--map-root-user", "true"], check=False).returncode != 0:
+        pytest.skip("this host lets an ordinary user make no namespace")
     program = (
         "import json, pathlib, sys; from dataclasses import asdict; from values import service\n"
         "from bundler.sandbox.boot import boot\n"
@@ -197,20 +201,21 @@ def test_an_ordinary_user_sees_the_same(root: Path, tmp_path: Path) -> None:
         "found = boot(pathlib.Path(sys.argv[1]), [one], sys.argv[2])\n"
         "print(json.dumps([asdict(attempt) for attempt in found.attempts]))\n"
     )
-    for path in (*tmp_path.parents, tmp_path):
-        if path.stat().st_uid == 0 and path.stat().st_mode & 0o777 == 0o700:
-            path.chmod(0o711)
-    subprocess.run(["cp", "-a", root, tmp_path / "theirs"], check=True)
-    subprocess.run(["chown", "-R", "65534:65534", tmp_path / "theirs"], check=True)
-    path = f"{CHECKOUT}:{CHECKOUT / 'tests/support'}"
-    argv = [*user, sys.executable, "-B", "-c", program, str(tmp_path / "theirs"), PYTHON]
-    if subprocess.run([*user, "unshare", "--net", "--user", "--map-root-user", "true"], check=False).returncode != 0:
-        pytest.skip("this host lets an ordinary user make no namespace")
-    done = subprocess.run(
-        argv, env={"PATH": os.environ["PATH"], "PYTHONPATH": path}, cwd="/", capture_output=True, text=True, check=False
-    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'tests/support'}"}
+    # No ordinary user gets into the directories of pytest.
+    with tempfile.TemporaryDirectory(prefix="ferry-user-") as theirs:
+        subprocess.run(["cp", "-a", root, theirs], check=True)
+        subprocess.run(["chown", "-R", "65534:65534", theirs], check=True)
+        argv = [*user, sys.executable, "-B", "-c", program, f"{theirs}/root", PYTHON]
+        done = subprocess.run(argv, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert [one["destination"] for one in json.loads(done.stdout)] == ["api.example.com:8443", "192.0.2.123:123"]
+
+
+def test_on_an_emulated_processor_nothing_is_watched(root: Path) -> None:
+    booted = boot(root, [app("tcp")], PYTHON, emulated=True)
+    assert booted.attempts is None
+    assert Booted.from_facts(booted.facts()) == booted
 
 
 def test_a_boot_that_cannot_be_watched_is_refused(root: Path) -> None:
