@@ -16,7 +16,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 from backports import zstd
 
 from bundler.scan.kinds import JSON, form_of, is_aside, is_read, is_system, package_at
-from bundler.scan.rules import LIBRARY, OWN, RUN, SCRIPT, SHELL, Rules
+from bundler.scan.rules import LIBRARY, OWN, RUN, SCRIPT, SHELL, SYSTEM, Rules
 from bundler.scan.text import Hit, scan_mcp, scan_text
 
 # What is read of one file; what follows is data, not a program.
@@ -179,7 +179,7 @@ def _again(before: Found) -> Found:
 
 
 def _file(path: str, data: bytes, rules: Rules, surface: str) -> list[Found]:
-    """Return what a file holds; without a surface its path decides who runs it."""
+    """Return what a file holds; without a surface its form says who runs it."""
     form = form_of(path, data)
     if form is None:
         return []
@@ -187,6 +187,9 @@ def _file(path: str, data: bytes, rules: Rules, surface: str) -> list[Found]:
         hits, who = scan_mcp(data, rules), RUN
     else:
         hits, who = scan_text(data, form, rules), SCRIPT if form == SHELL else OWN
+    # Only a script of the system's directories is something that an image may start by its name.
+    if surface == SYSTEM and form != SHELL:
+        surface = LIBRARY
     return [_found(hit, path, surface or who) for hit in hits]
 
 
@@ -242,4 +245,4 @@ def _member(tar: tarfile.TarFile, member: tarfile.TarInfo, rules: Rules) -> Iter
         return
     content = tar.extractfile(member)
     assert content is not None
-    yield from _file(path, content.read(_FILE_BYTES), rules, LIBRARY if is_system(path) else "")
+    yield from _file(path, content.read(_FILE_BYTES), rules, SYSTEM if is_system(path) else "")

@@ -14,12 +14,12 @@ from bundler.model.service import Service
 from bundler.scan.blob import Found, Scanned, scan_file, scan_layer, scan_wheel
 from bundler.scan.finding import Finding
 from bundler.scan.image import DOCUMENT_BYTES, Start, config_digest, parse_start
-from bundler.scan.rules import ERROR, NAME, RUN, SCRIPT, SETTING, UNSCANNED, WARNING, read_rules
+from bundler.scan.rules import ERROR, NAME, RUN, SCRIPT, SETTING, SYSTEM, UNSCANNED, WARNING, read_rules
 from bundler.scan.text import scan_text, scan_words
 from bundler.store import Store, derivation_key
 
 # A change of how blobs are read must not find what an older Ferry remembered.
-_GENERATION = "1"
+_GENERATION = "2"
 _COMPOSED = ("composed", "ferry")
 _WAYS = {"file": "file", "wheel": "wheel", "toolchain": "wheel", "python": "layer"}
 
@@ -113,7 +113,7 @@ def _of_blob(name: str, scanned: Scanned, programs: frozenset[str], *, alone: bo
 
 
 def _surface(found: Found, programs: frozenset[str]) -> str:
-    runs = found.surface == SCRIPT and found.path.rpartition("/")[2] in programs
+    runs = found.surface in (SCRIPT, SYSTEM) and found.path.rpartition("/")[2] in programs
     return RUN if runs else found.surface
 
 

@@ -14,9 +14,9 @@ from typing import Any
 # How text is written: commands, source code and structured configuration, settings (NAME=value), or a bare name.
 SHELL, CODE, SETTING, NAME = "shell", "code", "setting", "name"
 # Who runs it decides how grave a finding is.
-RUN, SCRIPT, OWN, LIBRARY = "run", "script", "own", "library"
+RUN, SCRIPT, OWN, SYSTEM, LIBRARY = "run", "script", "own", "system", "library"
 ERROR, WARNING, INFO = "error", "warning", "info"
-SEVERITIES = {RUN: ERROR, SCRIPT: WARNING, OWN: WARNING, SETTING: WARNING, LIBRARY: INFO}
+SEVERITIES = {RUN: ERROR, SCRIPT: WARNING, OWN: WARNING, SETTING: WARNING, SYSTEM: INFO, LIBRARY: INFO}
 CONNECTION, UNSCANNED = "connection", "unscanned"
 
 _START = r"(?<![\w.-])"

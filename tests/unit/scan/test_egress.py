@@ -103,6 +103,14 @@ def test_what_the_configuration_of_an_image_says(store: Store) -> None:
     }
 
 
+def test_a_script_of_the_system_runs_when_an_image_starts_it(store: Store) -> None:
+    layer = make_tar(("usr/bin/start", ENTRY), ("usr/bin/other", ENTRY))
+    assert told(scan(store, image(store, layer, config={"config": {"Cmd": ["start"]}}))) == [
+        ("error", "npx", f"{NAME}:usr/bin/start:3"),
+        ("info", "npx", f"{NAME}:usr/bin/other:3"),
+    ]
+
+
 @pytest.mark.parametrize("config", [[], {"config": []}, {"config": {"Entrypoint": "npx x", "Env": {"A": 1}}}, "text"])
 def test_a_configuration_of_another_shape_is_none(config: object, store: Store) -> None:
     assert scan(store, image(store, config=config)) == []
