@@ -125,8 +125,8 @@ def test_a_service_that_never_listens(root: Path) -> None:
 
 
 def test_a_service_that_is_never_ready(root: Path) -> None:
-    says = str(refusal(root, app("ill", start_timeout_s=1)))
-    assert says.startswith(f"{DOWN}not ready after 1 s: 503 ready\nasked /ready\n")
+    says = str(refusal(root, app("ill", start_timeout_s=5)))
+    assert says.startswith(f"{DOWN}not ready after 5 s: 503 ready\nasked /ready\n")
 
 
 def test_a_service_that_fails_its_probe(root: Path) -> None:
