@@ -9,7 +9,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
 from bundler.model.composed import ComposedImage
-from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
+from bundler.model.descriptor import JSON, OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
 from bundler.model.lock import Lock
 from bundler.model.lockedchart import chart_images
@@ -35,9 +35,11 @@ from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.chart import check_charts
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
-from bundler.sandbox.boot import boot
+from bundler.sandbox.boot import Booted, boot
 from bundler.sandbox.emulation import emulates
 from bundler.sbom import image_components, make_sbom
+from bundler.scan.egress import Blobs, scan_items
+from bundler.scan.finding import REPORT_NAME, Finding, Report, judge, make_report, refuse
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
 from bundler.tree import Layer
 from keystore.signer import Signer
@@ -45,13 +47,17 @@ from keystore.signer import Signer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """What a build made: `booted` gives the seconds that each service took, empty when it was not booted."""
+    """What a build made.
+
+    `booted` gives the seconds that each service took, empty when it was not booted; `egress` what would reach out.
+    """
 
     path: Path
     manifest: Manifest
     manifest_sha256: str
     size: int
     booted: dict[str, str]
+    egress: Report
 
 
 def build(
@@ -70,8 +76,11 @@ def build(
         composer = Composer(lock, platform, store, Path(work))
         progress.start("compose", 0)
         contents = _compose(composer, recipe, store)
+        progress.start("egress", 0)
+        contents, found = _linted(recipe, lock, contents, store)
         progress.start("boot", 0)
         booted = _boot(composer, recipe, contents, store)
+    egress = judge(found, recipe.egress, booted.attempts if booted else None)
     progress.start("sbom", 0)
     sbom = _sbom(recipe, lock, contents, store)
     manifest, small = _manifest(recipe, lock, contents, sbom, platform)
@@ -80,7 +89,30 @@ def build(
     progress.start("pack", sum(entry.size for entry in manifest.entries))
     _write(out, (document, signature, envelope), manifest, small, store, progress)
     digest = describe_bytes(document, OCTETS).sha256
-    return Built(path=out, manifest=manifest, manifest_sha256=digest, size=out.stat().st_size, booted=booted)
+    return Built(
+        path=out,
+        manifest=manifest,
+        manifest_sha256=digest,
+        size=out.stat().st_size,
+        booted=booted.ready_s if booted else {},
+        egress=egress,
+    )
+
+
+def scan(where: Path, *, store: Store, platform: Platform | None, progress: Progress) -> Report:
+    """Return what the bundle of the recipe at `where` would fetch at run time, as far as its bytes tell.
+
+    Raises:
+        RecipeError, ResolveError, TransferError, IntegrityError, HostError: as the stages of a build say.
+    """
+    recipe, lock = read_inputs(where, Digests(store.root, progress))
+    platform = platform or _default_platform(lock)
+    fetch(lock, platform, store, directory=_directory(where), progress=progress)
+    with tempfile.TemporaryDirectory(prefix="ferry-scan-", dir=store.root) as work:
+        progress.start("compose", 0)
+        contents = _compose(Composer(lock, platform, store, Path(work)), recipe, store)
+    progress.start("egress", 0)
+    return make_report(_found(recipe, lock, contents, store), recipe.egress)
 
 
 def _directory(where: Path) -> Path:
@@ -181,21 +213,35 @@ def _from_registries(lock: Lock, platform: Platform, store: Store) -> list[Carri
     ]
 
 
-def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> dict[str, str]:
-    """Boot the services without network, once for every combination of layers and services.
+def _linted(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> tuple[Contents, list[Finding]]:
+    """Refuse what would be fetched at run time, before the boot that takes longer; put the report into the bundle."""
+    found = _found(recipe, lock, contents, store)
+    report = make_report(found, recipe.egress)
+    refuse(report)
+    return replace(contents, reports=((REPORT_NAME, store.put(report.document(), JSON)),)), found
+
+
+def _found(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> list[Finding]:
+    blobs = Blobs(lambda descriptor: store.path(descriptor.sha256).open("rb"), store)
+    return scan_items(contents.items(recipe, lock), recipe.services, blobs)
+
+
+def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> Booted | None:
+    """Boot the services without network, once for every combination of layers and services; None: not here.
 
     Services of another processor boot where this host emulates it.
     """
     is_own = composer.platform == builder_platform()
     if not recipe.services or not (is_own or emulates(composer.platform)):
-        return {}
+        return None
     digests = [layer.descriptor.sha256 for layer in contents.layers]
-    key = derivation_key("2", "boot", *digests, repr(recipe.services))
+    key = derivation_key("3", "boot", *digests, repr(recipe.services))
     known = store.remembered(key)
-    if known is None:
-        known = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version, emulated=not is_own)
-        store.remember(key, known)
-    return known
+    if known is not None:
+        return Booted.from_facts(known)
+    booted = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version, emulated=not is_own)
+    store.remember(key, booted.facts())
+    return booted
 
 
 def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes:

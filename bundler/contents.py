@@ -40,7 +40,8 @@ class CarriedImage:
 class Contents:
     """The parts of one bundle: `layers` from the lowest up, the runtime's first.
 
-    Wheels come with their package, files with their lock; `host` is what the host itself is to get.
+    Wheels come with their package, files with their lock; `host` is what the host itself is to get;
+    `reports` say what was found in all of it.
     """
 
     platform: Platform
@@ -51,6 +52,7 @@ class Contents:
     files: tuple[tuple[LockedPath, Descriptor], ...]
     images: tuple[CarriedImage, ...]
     host: tuple[Item, ...] = ()
+    reports: tuple[tuple[str, Descriptor], ...] = ()
 
     def items(self, recipe: Recipe, lock: Lock) -> tuple[Item, ...]:
         """Return every item, the toolchain first: install.sh finds it without reading on."""
@@ -61,6 +63,7 @@ class Contents:
             *self._files(recipe),
             *self.host,
             *self._images(),
+            *self._reports(recipe),
         )
 
     def debs(self, lock: Lock) -> tuple[LockedDeb, ...]:
@@ -119,6 +122,16 @@ class Contents:
                 source=(("url", file.url),) if file.url else (),
                 to=file.to,
                 executable=file.executable,
+            )
+
+    def _reports(self, recipe: Recipe) -> Iterator[Item]:
+        for name, descriptor in self.reports:
+            yield Item(
+                kind="report",
+                name=name,
+                version=recipe.version,
+                purl=generic_purl(f"{recipe.name}/{name}", recipe.version),
+                descriptor=descriptor,
             )
 
     def _images(self) -> Iterator[Item]:

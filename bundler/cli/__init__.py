@@ -20,6 +20,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "target": ("bundler.cli.target", "target_group"),
     "lock": ("bundler.cli.lock", "lock_group"),
     "build": ("bundler.cli.make", "build_command"),
+    "scan": ("bundler.cli.scan", "scan_group"),
     "verify": ("bundler.cli.check", "verify_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
     "split": ("bundler.cli.split", "split_command"),

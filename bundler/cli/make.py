@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bundler.build import Built, build
+from bundler.cli.findings import egress_document, print_summary
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
@@ -97,6 +98,7 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
             "manifest_sha256": built.manifest_sha256,
             "items": len(manifest.items),
             "keyid": keyid,
+            "egress": egress_document(built.egress),
             "booted": {name: float(seconds) for name, seconds in built.booted.items()},
         }
         click.echo(json.dumps(document))
@@ -113,5 +115,8 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
         )
     )
     click.echo(tr(f"  booted without network: {booted}", f"  断网启动：{booted}") if booted else f"  {not_booted}")
+    print_summary(built.egress)
+    if not built.egress.watched and manifest.services:
+        click.echo(tr("    connections were not watched", "    未监视连接"))
     click.echo(tr(f"  manifest sha256 {built.manifest_sha256}", f"  清单 sha256 {built.manifest_sha256}"))
     click.echo(tr(f"  signed by {keyid}", f"  签名密钥 {keyid}"))

@@ -23,6 +23,7 @@ _STAGES = {
     "copy": ("copying files", "复制文件"),
     "fetch": ("fetching", "下载"),
     "compose": ("composing layers", "组装镜像层"),
+    "egress": ("looking for downloads at run time", "检查运行时下载"),
     "boot": ("boot test without network", "断网启动测试"),
     "sbom": ("listing contents", "生成物料清单"),
     "pack": ("packing", "打包"),

@@ -16,6 +16,7 @@ IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
 WHEEL = "application/vnd.pypi.wheel+zip"
 DEB = "application/vnd.debian.binary-package"
 OCTETS = "application/octet-stream"
+JSON = "application/json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,6 +29,7 @@ KINDS = (
     "upstream",
     "chart",
     "artifact",
+    "report",
     "sbom",
 )
 # Texts of services become lines of unit files.

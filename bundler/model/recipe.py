@@ -10,6 +10,7 @@ from bundler.model.chart import CHARTS, ChartSource, chart_source
 from bundler.model.composed import ComposedImage, composed_image
 from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
+from bundler.model.egress import Allowed, egress_allowed
 from bundler.model.files import FileSource, file_source
 from bundler.model.image import RegistryImage, registry_image
 from bundler.model.platform import Platform, take_platforms
@@ -46,6 +47,7 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+    egress: tuple[Allowed, ...] = ()
     charts: tuple[ChartSource, ...] = ()
 
     @property
@@ -76,6 +78,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", recipe_service, []),
+        egress=egress_allowed(fields),
         sha256=sha256,
     )
     fields.close()

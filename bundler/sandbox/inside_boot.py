@@ -1,6 +1,7 @@
 """Start services on loopback, wait until each is ready, send each its probe. Standard library only.
 
-Reads {"root", "state", "services": [...]}; answers {"services": {name: {"ready_s", "answer"}}} or {"failed", "why"}.
+Reads {"root", "state", "emulated", "services": [...]}; answers {"services": {name: {"ready_s"}}, "attempts": [...]},
+{"failed", "why", "log", "attempts"} or {"unwatchable"}; attempts are null where they cannot be watched.
 """
 
 import json
@@ -12,8 +13,12 @@ import time
 import urllib.error
 import urllib.request
 
+from inside_watch import Unwatchable, Unwatched, Watch
+
 _PROBE_TIMEOUT_S = 60
 _TAIL_BYTES = 3000
+# How long what a service left behind may still be watched.
+_SETTLE_S = 2
 
 
 def start(service, root, state):
@@ -81,13 +86,12 @@ def check(service, process):
     return {"ready_s": ready}, None
 
 
-def main():
-    """Boot all services in order, then stop them in reverse order."""
-    spec = json.load(sys.stdin)
-    processes, found, answer = [], {}, None
+def boot(spec, watch, processes):
+    """Boot all services in order; return what came of each, or of the first that failed."""
+    found = {}
     for service in spec["services"]:
         try:
-            process = start(service, spec["root"], spec["state"])
+            process = watch.launch(service["name"], lambda service=service: start(service, spec["root"], spec["state"]))
         except OSError as error:
             result, why = None, f"cannot be started: {error}"
         else:
@@ -96,16 +100,36 @@ def main():
         if why is not None:
             with open(os.path.join(spec["state"], service["name"], "log"), "rb") as log:
                 tail = log.read()[-_TAIL_BYTES:].decode("utf-8", "replace")
-            answer = {"failed": service["name"], "why": why, "log": tail}
-            break
+            return {"failed": service["name"], "why": why, "log": tail}
         found[service["name"]] = result
+    return {"services": found}
+
+
+def stop(processes):
+    """Stop them in reverse order."""
     for process in reversed(processes):
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
             process.kill()
-    print(json.dumps(answer or {"services": found}))
+
+
+def main():
+    """Boot the services, stop them, and say what they tried to reach from first to last."""
+    spec = json.load(sys.stdin)
+    processes = []
+    try:
+        # An emulator of another processor knows no filters.
+        watch = Unwatched() if spec["emulated"] else Watch()
+        answer = boot(spec, watch, processes)
+        stop(processes)
+        attempts = watch.finish(_SETTLE_S)
+        answer["attempts"] = None if attempts is None else [attempt._asdict() for attempt in attempts]
+    except Unwatchable as error:
+        stop(processes)
+        answer = {"unwatchable": str(error)}
+    print(json.dumps(answer))
 
 
 main()

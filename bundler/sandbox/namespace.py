@@ -40,8 +40,8 @@ exec "$@"
 def run_in_root(root: Path, python: str, script: str, spec: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
     """Run a script of this package with the tree at `root` as its root directory, without network.
 
-    `python` is a path in that tree. The script reads `spec` as JSON and answers with JSON. The tree is written to:
-    make it for this one run.
+    `python` is a path in that tree. The script may import what stands beside it here. It reads `spec` as JSON and
+    answers with JSON. The tree is written to: make it for this one run.
 
     Raises:
         HostError: this host lets us make no such namespaces.
@@ -49,8 +49,8 @@ def run_in_root(root: Path, python: str, script: str, spec: dict[str, Any], *, t
     """
     inside = root / INSIDE
     inside.mkdir(exist_ok=True)
-    for name in ("inside.py", script):
-        shutil.copy(_HERE / name, inside)
+    for path in _HERE.glob("inside*.py"):
+        shutil.copy(path, inside)
     argv = [*_namespaces(), "sh", "-c", _ENTER, "sh", str(root), python, "-s", f"/{INSIDE}/inside.py", script]
     done = run(argv, timeout_s=timeout_s, cwd=root, stdin=json.dumps(spec))
     try:

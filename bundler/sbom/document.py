@@ -63,6 +63,7 @@ _TYPES = {
     "artifact": ComponentType.FILE,
     "upstream": ComponentType.FILE,
     "chart": ComponentType.APPLICATION,
+    "report": ComponentType.FILE,
 }
 
 

@@ -97,7 +97,7 @@ def test_verify_inspect_and_openssl_agree(tmp_path: Path, hello: Path) -> None:
     assert "hello 1.0.0 (sequence 1)" in shown
     assert shown.endswith("not verified: run ferry verify\n")
     manifest = json.loads(ferry("inspect", hello, "--json").stdout)
-    assert {item["kind"] for item in manifest["items"]} == {"python", "toolchain", "file", "image", "layer"}
+    assert {item["kind"] for item in manifest["items"]} == {"python", "toolchain", "file", "image", "layer", "report"}
     names = ["ferry.json", "ferry.json.sig", "install.sh"]
     subprocess.run(["tar", "--occurrence=1", "-xf", hello, *names], cwd=tmp_path, check=True)
     argv = ["openssl", "dgst", "-sm3", "-verify", trust, "-sigopt", f"distid:{ID}", "-signature", names[1], names[0]]

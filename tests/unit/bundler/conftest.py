@@ -1,10 +1,12 @@
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mirror import Mirror
+from payload import hard_link, make_root, unshared
 from registry import FakeRegistry
 
 from bundler.store import Store
@@ -47,3 +49,23 @@ def umask() -> Callable[[int], object]:
             os.umask(before)
 
     return under
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root that holds the Python that runs here; skip where no network namespace can be made."""
+    if shutil.which("unshare") is None:
+        pytest.skip("the program unshare is absent")
+    words = ["--user", "--map-root-user"]
+    if not unshared(*words, "true"):
+        pytest.skip("this host lets us make no user namespace without network")
+    probe = tmp_path_factory.mktemp("probe")
+    if not unshared(*words, "--mount", "--pid", "--fork", "mount", "-t", "proc", "proc", str(probe)):
+        pytest.skip("this host lets us mount no /proc in a namespace")
+    return make_root(tmp_path_factory.mktemp("runtime") / "root")
+
+
+@pytest.fixture
+def payload_root(runtime: Path, tmp_path: Path) -> Path:
+    """A root of its own for one test."""
+    return Path(shutil.copytree(runtime, tmp_path / "root", symlinks=True, copy_function=hard_link))

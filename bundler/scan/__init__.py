@@ -1,0 +1,1 @@
+"""What a bundle would fetch at run time, found in its bytes."""
