@@ -121,6 +121,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
     counts += f", {len(lock.images)} images" if lock.images else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
+    counts += f", {len(lock.rpms)} rpms for the host" if lock.rpms else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
 
 

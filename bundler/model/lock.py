@@ -13,6 +13,14 @@ from bundler.model.image import LockedImage, locked_image, locked_image_document
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import MINOR, MINOR_WORDS
 from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION
+from bundler.model.rpm import (
+    LockedRpm,
+    LockedRpmKey,
+    locked_rpm,
+    locked_rpm_document,
+    locked_rpm_key,
+    locked_rpm_key_document,
+)
 from bundler.model.wheel import LockedPackage, locked_package, locked_package_document
 
 FORMAT = "ferry/lock/v1"
@@ -36,7 +44,7 @@ class Lock:
 
     `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
     `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
-    `debs` make the Python runtime, `os_debs` are installed on the isolated host.
+    `debs` make the Python runtime, `os_debs` and `rpms` are installed on the isolated host; `rpm_keys` sign the latter.
     """
 
     name: str
@@ -57,6 +65,8 @@ class Lock:
     images: tuple[LockedImage, ...] = ()
     targets: tuple[LockedTarget, ...] = ()
     os_debs: tuple[LockedDeb, ...] = ()
+    rpms: tuple[LockedRpm, ...] = ()
+    rpm_keys: tuple[LockedRpmKey, ...] = ()
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -84,6 +94,8 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         images=fields.each("images", locked_image, []),
         targets=fields.each("targets", _locked_target, []),
         os_debs=fields.each("os_debs", locked_os_deb, []),
+        rpms=fields.each("rpms", locked_rpm, []),
+        rpm_keys=fields.each("rpm_keys", locked_rpm_key, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -126,6 +138,9 @@ def lock_document(lock: Lock) -> dict[str, Any]:
         document["images"] = [locked_image_document(image) for image in lock.images]
     if lock.os_debs:
         document["os_debs"] = [locked_deb_document(deb) for deb in lock.os_debs]
+    if lock.rpms:
+        document["rpms"] = [locked_rpm_document(rpm) for rpm in lock.rpms]
+        document["rpm_keys"] = [locked_rpm_key_document(key) for key in lock.rpm_keys]
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     return document

@@ -17,11 +17,16 @@ from bundler.model.service import Probe, Service
 FORMAT = "ferry/bundle/v1"
 HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
 FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
-KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "deb", "apt", "sbom")
+KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "deb", "apt", "rpm", "dnf", "sbom")
 # Texts of services become lines of unit files.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# These become names of files on the host, and arguments of apt.
-_ITEM_NAMES = {"deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb", "apt": "Packages|Release"}
+# These become names of files on the host, and arguments of apt and dnf.
+_ITEM_NAMES = {
+    "deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb",
+    "apt": "Packages|Release",
+    "rpm": r"[0-9A-Za-z_][0-9A-Za-z._+-]*-[0-9A-Za-z._+~^]+-[0-9A-Za-z._+~^]+\.[a-z0-9_]+\.rpm",
+    "dnf": r"repodata/(repomd\.xml|(primary|filelists|other)\.xml\.gz)|keys/[0-9a-f]{16}\.asc",
+}
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 

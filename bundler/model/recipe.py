@@ -13,6 +13,7 @@ from bundler.model.files import FileSource, file_source
 from bundler.model.image import RegistryImage, registry_image
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import PythonSource, python_source
+from bundler.model.rpm import RpmSource, rpm_sources
 from bundler.model.service import Service, check_services, recipe_service
 
 FORMAT = "ferry/recipe/v1"
@@ -45,6 +46,7 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+    rpms: tuple[RpmSource, ...] = ()
 
 
 def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
@@ -65,12 +67,15 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         python=python_source(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
         debs=deb_sources(fields),
+        rpms=rpm_sources(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", recipe_service, []),
         sha256=sha256,
     )
     fields.close()
+    if recipe.debs and recipe.rpms:
+        raise fields.refuse("rpms", "expected debs or rpms, got both", "make a recipe for each distribution")
     check_services(recipe.services)
     _check_images(recipe)
     return recipe

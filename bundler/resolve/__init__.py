@@ -16,6 +16,7 @@ from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
+from bundler.resolve.rpm import resolve_rpms
 from bundler.resolve.wheel import resolve_wheels
 from bundler.transport import Transport
 
@@ -44,6 +45,7 @@ def resolve(
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
+    rpms, rpm_keys = resolve_rpms(recipe.rpms, recipe.platforms, hosts)
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -61,6 +63,8 @@ def resolve(
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
         os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
+        rpms=rpms,
+        rpm_keys=rpm_keys,
         sha256="",
         sm3="",
     )
