@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import functools
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 PROGRAMS = ("dnf", "rpm", "rpmdb", "rpmkeys", "rpmbuild", "rpmsign", "createrepo_c", "gpg")
@@ -126,5 +130,62 @@ def make_repository(directory: Path, packages: list[Path], signer: Signer | None
         signer.sign_detached(directory / "repodata/repomd.xml")
 
 
-def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+BASH = Spec(name="bash", arch="x86_64", files=("/bin/sh",))
+COREUTILS = Spec(name="coreutils", tags=("Requires: /bin/sh",))
+MIDDLE = Spec(name="middle", version="2.1", arch="x86_64", tags=("Requires: /bin/sh",))
+TOP = Spec(
+    name="top",
+    version="2.0",
+    epoch=1,
+    tags=("Requires: middle >= 2", "Requires: coreutils"),
+    sections="%post\ntouch /var/lib/top-was-here\n%postun\nrm -f /var/lib/top-was-here\n",
+    files=("/usr/bin/top-sample",),
+)
+RIVAL = Spec(name="rival", tags=("Conflicts: middle",))
+LOST = Spec(name="lost", tags=("Requires: nowhere",))
+HEIR = Spec(name="heir", tags=("Obsoletes: elder",))
+SAMPLES = (BASH, COREUTILS, MIDDLE, TOP, RIVAL, LOST, HEIR)
+
+
+class Distribution:
+    """A small distribution in a directory: packages of a release, and the key that signed them."""
+
+    def __init__(self, work: Path, specs: tuple[Spec, ...] = SAMPLES) -> None:
+        self.signer = Signer(work / "gpg")
+        self.key = work / "RPM-GPG-KEY-sample"
+        self.key.write_text(self.signer.public)
+        self.packages = [build_rpm(work / "build", spec) for spec in specs]
+        self.signer.sign_rpm(*self.packages)
+        self.repository = work / "repository"
+        make_repository(self.repository, self.packages, self.signer)
+
+    def path(self, name: str) -> Path:
+        """Return the file of a package."""
+        return next(path for path in (self.repository / "Packages").iterdir() if path.name.startswith(f"{name}-"))
+
+    def configure(self, directory: Path, base: str, **options: str) -> dict[str, str]:
+        """Write the .repo file; return the variable by which Ferry finds it."""
+        given = {"name": "Sample", "baseurl": base, "gpgcheck": "1", "gpgkey": f"file://{self.key}"} | options
+        (directory / RELEASE).mkdir(parents=True, exist_ok=True)
+        lines = [f"{key}={value}" for key, value in given.items() if value]
+        (directory / RELEASE / "sample.repo").write_text("\n".join(["[base]", *lines, ""]))
+        return {"FERRY_RPM_REPOSITORIES": str(directory)}
+
+
+@contextlib.contextmanager
+def served(directory: Path) -> Iterator[str]:
+    """Serve a directory on loopback; give its URL."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(directory)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
