@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bundler.errors import HostError, StepError
 from bundler.installer.layout import Layout
+from bundler.model.rpmversion import version_key
 from bundler.run import run
 from bundler.store import write_file
 
@@ -28,8 +29,8 @@ _DATABASE_FILES = ("rpmdb.sqlite", "Packages.db", "Packages")
 KEY = "gpg-pubkey"
 _VERBS = {"Installing": "install", "Upgrading": "upgrade", "Downgrading": "downgrade", "Removing": "remove"}
 _TABLE = re.compile(r"^Dependencies resolved\.$(.*?)^Transaction Summary$", re.MULTILINE | re.DOTALL)
-# What dnf suggests to those who would rather have it by force.
-_SUGGESTION = re.compile(r"\n\(try to add .*", re.DOTALL)
+# Behind it comes what dnf suggests to those who would rather have it by force.
+_ERROR = re.compile(r"^Error: *(.*?)(\n\(try to add .*)?\Z", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,12 @@ def installed_rpms(layout: Layout) -> dict[str, str] | None:
     places = [layout.at(f"{database}/{name}") for database in _DATABASES for name in _DATABASE_FILES]
     if shutil.which("rpm") is None or not any(place.is_file() for place in places):
         return None
-    return {f"{name}.{architecture}": version for name, version, architecture in _query(layout, "--all")}
+    found: dict[str, str] = {}
+    for name, version, architecture in _query(layout, "--all"):
+        # Kernels may be there in several versions.
+        known = found.get(f"{name}.{architecture}", version)
+        found[f"{name}.{architecture}"] = max(known, version, key=version_key)
+    return found
 
 
 def has_dnf() -> bool:
@@ -152,7 +158,8 @@ class HostDnf:
         """
         done = run(self._argv("--assumeno", words), timeout_s=_DNF_TIMEOUT_S, environment=_ENVIRONMENT, accept=(0, 1))
         if done.returncode and "Operation aborted." not in done.stderr:
-            raise StepError(_SUGGESTION.sub("", done.stderr.strip()))
+            told = _ERROR.search(done.stderr.strip())
+            raise StepError(told[1].strip() if told else done.stderr.strip())
         return parse_changes(done.stdout)
 
     def install(self, wishes: Sequence[str]) -> None:
@@ -184,7 +191,7 @@ class HostDnf:
             "exit_on_lock": "1",
             "keepcache": "1",
         }
-        argv = ["dnf", *_root(self._layout, "--installroot"), "--noplugins", "--releasever=none", answer]
+        argv = ["dnf", *_root(self._layout, "--installroot"), "--noplugins", answer]
         return [*argv, *(f"--setopt={name}={value}" for name, value in options.items()), *words]
 
 

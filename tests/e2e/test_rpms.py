@@ -113,13 +113,25 @@ def test_a_conflict_is_refused_before_anything_changes_and_never_forced(machine:
     machine.run(["sh", "-c", "rpm --install --nosignature /mnt/stick/rival-here-*.rpm"])
     files, before = listing(machine), packages(machine)
     done = install(machine, code=8)
-    assert "rpms: the packages do not fit this host: Error: \n Problem: " in done.stderr
+    assert "rpms: the packages do not fit this host: Problem: " in done.stderr
     assert "conflicts with middle provided by middle-2.1-1.x86_64" in done.stderr
     assert "allowerasing" not in done.stderr
     assert "step rpms failed; this host is as it was before" in done.stderr
     assert packages(machine) == before
     assert listing(machine) ^ files == set()
     machine.run(["rpm", "--erase", "rival-here"])
+
+
+def test_packages_that_a_power_cut_left_are_finished_and_removed(machine: Machine) -> None:
+    files, before = listing(machine), packages(machine)
+    # One was installed, both were on record: so far came a run that was cut off.
+    machine.run(["sh", "-c", "rpm --install --nosignature /mnt/stick/middle-*.rpm && mkdir /var/lib/ferry"])
+    machine.run(["sh", "-c", "printf 'middle.x86_64\ntop.noarch\n' > /var/lib/ferry/rpms"])
+    install(machine)
+    assert machine.run(["top-sample"]).stdout == "top 2.0\n"
+    machine.run(["ferry", "host", "uninstall", "--yes"])
+    assert packages(machine) == before
+    assert listing(machine) ^ files == set()
 
 
 def test_what_others_came_to_need_stays(machine: Machine) -> None:

@@ -286,7 +286,7 @@ def test_conflicts_are_told_in_the_words_of_dnf(rpm_host: Callable[..., Host], t
     with pytest.raises(StepError) as refused:
         dnf.simulate("install", "top-1.0-1.noarch")
     assert refused.value.message == (
-        "Error: \n Problem: package top-1.0-1.noarch conflicts with other provided by other-1.0-1.noarch\n"
+        "Problem: package top-1.0-1.noarch conflicts with other provided by other-1.0-1.noarch\n"
         "  - conflicting requests\n"
         "  - problem with installed package other-1.0-1.noarch"
     )
