@@ -101,6 +101,7 @@ def _section(repository: Repository, is_signed: bool) -> str:
         **dict(repository.options),
         "baseurl": " ".join(repository.bases),
         "gpgkey": " ".join(repository.keys),
+        "gpgcheck": str(int(repository.are_packages_signed)),
         "repo_gpgcheck": str(int(is_signed)),
         "skip_if_unavailable": "0",
     }

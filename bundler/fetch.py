@@ -157,7 +157,7 @@ def _wanted_rpms(lock: Lock, platform: Platform, store: Store) -> Iterator[_Want
     bases: dict[str, dict[str, tuple[str, ...]]] = {}
     for rpm in missing:
         if rpm.release not in bases:
-            known = read_repositories(rpm.release, platform.machine)
+            known = read_repositories(rpm.release, platform.machine, lock.unsigned_repositories)
             bases[rpm.release] = {repository.name: repository.bases for repository in known}
         yield _wanted_rpm(rpm, bases[rpm.release].get(rpm.repository, ()))
 

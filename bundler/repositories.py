@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +25,20 @@ _VARIABLE = re.compile(r"\$(\{(?P<braced>\w+)\}|(?P<plain>\w+))")
 class Repository:
     """One repository: its base URLs, each ending with a slash, and the URLs of the keys that sign its packages.
 
-    `is_signed` says that its own list must carry a signature; `options` are further ones for dnf.
+    `is_signed` says that its own list must carry a signature, `are_packages_signed` that its packages
+    must; `options` are further ones for dnf.
     """
 
     name: str
     bases: tuple[str, ...]
     keys: tuple[str, ...]
     is_signed: bool
+    are_packages_signed: bool = True
     options: tuple[tuple[str, str], ...] = ()
 
 
-def read_repositories(release: str, machine: str) -> tuple[Repository, ...]:
-    """Return the enabled repositories of a release for a machine, by name.
+def read_repositories(release: str, machine: str, unsigned: Collection[str] = ()) -> tuple[Repository, ...]:
+    """Return the enabled repositories of a release for a machine, by name; packages of `unsigned` need no signature.
 
     Raises:
         ResolveError: none is configured, or one in a way that would leave its packages unchecked.
@@ -52,7 +55,7 @@ def read_repositories(release: str, machine: str) -> tuple[Repository, ...]:
             if section.name in found:
                 raise section.refuse("it stands twice")
             if section.switch("enabled", default=True):
-                found[section.name] = _repository(section)
+                found[section.name] = _repository(section, section.name in unsigned)
     if not found:
         raise ResolveError(f"expected an enabled repository for {release}, got none", place=str(directory))
     return tuple(found[name] for name in sorted(found))
@@ -105,7 +108,7 @@ def _sections(path: Path, machine: str) -> list[_Section]:
     return [_Section(path, name, dict(parser.items(name)), machine) for name in names]
 
 
-def _repository(section: _Section) -> Repository:
+def _repository(section: _Section, may_be_unsigned: bool) -> Repository:
     if not re.fullmatch(REPOSITORY, section.name):
         raise section.refuse("expected an id of letters, digits, dots, colons and hyphens")
     for key in _REFUSED:
@@ -113,16 +116,19 @@ def _repository(section: _Section) -> Repository:
             raise section.refuse(f"{key}: repositories that ask who reads them are not supported", "mirror it without")
     if not section.switch("sslverify", default=True):
         raise section.refuse("sslverify: expected 1, got 0", "name the authority's certificate in SSL_CERT_FILE")
-    if not section.switch("gpgcheck", default=True):
+    are_packages_signed = section.switch("gpgcheck", default=True)
+    if not are_packages_signed and not may_be_unsigned:
         raise section.refuse(
-            "gpgcheck: expected 1, got 0: packages without a signature go into no bundle",
-            "sign the packages with rpmsign, and name the key in gpgkey",
+            "gpgcheck: expected 1, got 0: packages that nobody signed go into no bundle",
+            "sign them with rpmsign and name the key in gpgkey; if nobody can: "
+            f"--allow-packages-that-nobody-signed {section.name}",
         )
     return Repository(
         name=section.name,
         bases=_bases(section),
-        keys=_keys(section),
+        keys=_keys(section, are_packages_signed),
         is_signed=section.switch("repo_gpgcheck", default=False),
+        are_packages_signed=are_packages_signed,
         options=tuple((key, text) for key in _TAKEN if (text := " ".join(section.values.get(key, "").split()))),
     )
 
@@ -137,9 +143,9 @@ def _bases(section: _Section) -> tuple[str, ...]:
     return tuple(base.rstrip("/") + "/" for base in bases)
 
 
-def _keys(section: _Section) -> tuple[str, ...]:
+def _keys(section: _Section, are_packages_signed: bool) -> tuple[str, ...]:
     keys = section.words("gpgkey")
-    if not keys:
+    if not keys and are_packages_signed:
         raise section.refuse("expected a gpgkey, got none", "name the distribution's key: gpgkey=file:///...")
     for key in keys:
         if not key.startswith(("https://", "file:///")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -22,9 +22,16 @@ _RESIGN = "lock the recipe again if the distribution changed its key; else the m
 
 
 def list_rpms(
-    rpms: Sequence[LockedRpm], keys: Sequence[LockedRpmKey], store: Store, *, created: str
+    rpms: Sequence[LockedRpm],
+    keys: Sequence[LockedRpmKey],
+    store: Store,
+    *,
+    created: str,
+    unsigned: Collection[str] = (),
 ) -> dict[str, bytes]:
     """Check the signatures of packages, and return the lists for them by their name below the repository.
+
+    Packages of `unsigned` repositories have none.
 
     The lists carry no signature of their own: their digests stand in the signed manifest, as those of the rpms do.
 
@@ -37,7 +44,7 @@ def list_rpms(
     with tempfile.TemporaryDirectory(prefix="rpms-", dir=store.root) as work:
         directory = Path(work)
         _link(rpms, store, directory)
-        for repository in sorted({rpm.repository for rpm in rpms}):
+        for repository in sorted({rpm.repository for rpm in rpms} - set(unsigned)):
             texts = [key.text for key in keys if key.repository == repository]
             _check_signatures([rpm for rpm in rpms if rpm.repository == repository], texts, directory)
         _check_names(rpms, directory)

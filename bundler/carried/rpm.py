@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bundler.model.descriptor import OCTETS, RPM, Descriptor
 from bundler.model.lock import Lock
-from bundler.model.manifest import Item
+from bundler.model.manifest import SIGNED, UNSIGNED, Item
 from bundler.model.platform import Platform
 from bundler.model.purl import generic_purl, rpm_purl
 from bundler.model.rpm import LockedRpm
@@ -21,7 +21,16 @@ def carry_rpms(lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
         IntegrityError, StepError: as for `list_rpms`.
     """
     rpms = [rpm for rpm in lock.rpms if rpm.platform == platform]
-    listed = list_rpms(rpms, lock.rpm_keys, store, created=lock.created)
+    unsigned = [rpm for rpm in rpms if rpm.repository in lock.unsigned_repositories]
+    signed = [rpm for rpm in rpms if rpm not in unsigned]
+    yield from _repository("", signed, lock, store)
+    yield from _repository(UNSIGNED, unsigned, lock, store)
+    yield from _keys(lock, signed, store)
+
+
+def _repository(directory: str, rpms: Sequence[LockedRpm], lock: Lock, store: Store) -> Iterator[Item]:
+    listed = list_rpms(rpms, lock.rpm_keys, store, created=lock.created, unsigned=lock.unsigned_repositories)
+    mark = ((SIGNED, "no"),) if directory else ()
     for rpm in rpms:
         yield Item(
             kind="rpm",
@@ -29,11 +38,10 @@ def carry_rpms(lock: Lock, platform: Platform, store: Store) -> Iterator[Item]:
             version=rpm.version,
             purl=rpm_purl(rpm),
             descriptor=store.describe(rpm.sha256, RPM),
-            source=(("package", rpm.name), ("release", rpm.release), ("repository", rpm.repository)),
+            source=(("package", rpm.name), ("release", rpm.release), ("repository", rpm.repository), *mark),
         )
     for name, data in listed.items():
-        yield _list(name, store.put(data, OCTETS), lock, rpms)
-    yield from _keys(lock, rpms, store)
+        yield _list(f"{directory}{name}", store.put(data, OCTETS), lock, rpms)
 
 
 def _list(name: str, descriptor: Descriptor, lock: Lock, rpms: Sequence[LockedRpm]) -> Item:

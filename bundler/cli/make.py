@@ -76,7 +76,17 @@ def _now() -> datetime:
         "必须适配的隔离主机（文件、短格式或内置名称，见 `ferry target`），可重复。",
     ),
 )
-def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
+@click.option(
+    "--allow-packages-that-nobody-signed",
+    "unsigned",
+    multiple=True,
+    metavar="REPOSITORY",
+    help=tr(
+        "Take RPM packages of a repository that is configured with gpgcheck=0; the lock says so. May be repeated.",
+        "接受配置为 gpgcheck=0 的仓库中未签名的 RPM 软件包，并记录在锁定文件中；可重复。",
+    ),
+)
+def lock_command(recipe: Path, check: bool, names: tuple[str, ...], unsigned: tuple[str, ...]) -> None:
     """Write or check a lock."""
     path = lock_path(recipe)
     targets = [find_target(name) for name in names]
@@ -106,6 +116,11 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
             targets=recorded,
             hosts=tuple(targets),
             digests=digests,
+            unsigned=unsigned,
+        )
+    for name in lock.unsigned_repositories:
+        click.echo(
+            tr(f"warning: nobody signed the packages of {name}", f"警告：仓库 {name} 的软件包没有签名"), err=True
         )
     _print_targets(lock, targets, findings)
     if before and before.targets and not targets:

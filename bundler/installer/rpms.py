@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bundler.errors import HostError, StepError
 from bundler.installer.layout import Layout
+from bundler.model.manifest import UNSIGNED
 from bundler.model.rpmversion import version_key
 from bundler.run import run
 from bundler.store import write_file
@@ -129,9 +130,15 @@ class HostDnf:
             place = self._directory / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(path)
+        text = "".join(self._section(name) for name in ("", UNSIGNED) if (self._directory / name / "repodata").is_dir())
+        write_file(self._directory / "ferry.repo", text.encode())
+
+    def _section(self, name: str) -> str:
+        """Return one repository as dnf has it in its configuration."""
         keys = " ".join(f"file://{path}" for path in self._keys())
-        lines = ("[ferry]", "name=Ferry", f"baseurl=file://{self._directory}", "gpgcheck=1", f"gpgkey={keys}")
-        write_file(self._directory / "ferry.repo", "".join(f"{line}\n" for line in lines).encode())
+        check = "gpgcheck=0" if name else f"gpgcheck=1\ngpgkey={keys}"
+        title = f"ferry-{name.rstrip('/')}" if name else "ferry"
+        return f"[{title}]\nname=Ferry\nbaseurl=file://{self._directory}/{name}\n{check}\n"
 
     def withdraw(self) -> None:
         """Remove the repository."""

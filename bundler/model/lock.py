@@ -14,6 +14,8 @@ from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import MINOR, MINOR_WORDS
 from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION
 from bundler.model.rpm import (
+    REPOSITORY,
+    REPOSITORY_WORDS,
     LockedRpm,
     LockedRpmKey,
     locked_rpm,
@@ -44,7 +46,8 @@ class Lock:
 
     `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
     `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
-    `debs` make the Python runtime, `os_debs` and `rpms` are installed on the isolated host; `rpm_keys` sign the latter.
+    `debs` make the Python runtime, `os_debs` and `rpms` are installed on the isolated host; `rpm_keys` sign the
+    latter, but for those of `unsigned_repositories`.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Lock:
     os_debs: tuple[LockedDeb, ...] = ()
     rpms: tuple[LockedRpm, ...] = ()
     rpm_keys: tuple[LockedRpmKey, ...] = ()
+    unsigned_repositories: tuple[str, ...] = ()
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -96,6 +100,7 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         os_debs=fields.each("os_debs", locked_os_deb, []),
         rpms=fields.each("rpms", locked_rpm, []),
         rpm_keys=fields.each("rpm_keys", locked_rpm_key, []),
+        unsigned_repositories=fields.texts("unsigned_repositories", [], match=REPOSITORY, what=REPOSITORY_WORDS),
         sha256=sha256,
         sm3=sm3,
     )
@@ -141,6 +146,8 @@ def lock_document(lock: Lock) -> dict[str, Any]:
     if lock.rpms:
         document["rpms"] = [locked_rpm_document(rpm) for rpm in lock.rpms]
         document["rpm_keys"] = [locked_rpm_key_document(key) for key in lock.rpm_keys]
+    if lock.unsigned_repositories:
+        document["unsigned_repositories"] = list(lock.unsigned_repositories)
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     return document

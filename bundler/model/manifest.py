@@ -25,8 +25,10 @@ _ITEM_NAMES = {
     "deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb",
     "apt": "Packages|Release",
     "rpm": r"[0-9A-Za-z_][0-9A-Za-z._+-]*-[0-9A-Za-z._+~^]+-[0-9A-Za-z._+~^]+\.[a-z0-9_]+\.rpm",
-    "dnf": r"repodata/(repomd\.xml|(primary|filelists|other)\.xml\.gz)|keys/[0-9a-f]{16}\.asc",
+    "dnf": r"(unsigned/)?repodata/(repomd\.xml|(primary|filelists|other)\.xml\.gz)|keys/[0-9a-f]{16}\.asc",
 }
+# An item of kind rpm that nobody signed says so in its source, and stands in a repository of its own.
+SIGNED, UNSIGNED = "signed", "unsigned/"
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 

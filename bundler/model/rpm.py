@@ -16,6 +16,7 @@ RELEASE_WORDS = 'a release of a distribution in lower case, such as "openeuler-2
 RPM = "[0-9A-Za-z_][0-9A-Za-z._+-]*"
 RPM_WORDS = "the name of an RPM package"
 REPOSITORY = "[0-9A-Za-z][0-9A-Za-z._:-]*"
+REPOSITORY_WORDS = "the id of a repository"
 _PART = "[0-9A-Za-z._+~^]+"
 _VERSION = f"([0-9]+:)?{_PART}-{_PART}"
 _KEY = r"-----BEGIN PGP PUBLIC KEY BLOCK-----\n[\n -~]*\n-----END PGP PUBLIC KEY BLOCK-----\n"
@@ -86,7 +87,7 @@ def locked_rpm(fields: Fields) -> LockedRpm:
     """Take one package from a lock."""
     return LockedRpm(
         release=fields.text("release", match=RELEASE, what=RELEASE_WORDS),
-        repository=fields.text("repository", match=REPOSITORY, what="the id of a repository"),
+        repository=fields.text("repository", match=REPOSITORY, what=REPOSITORY_WORDS),
         name=fields.text("name", match=RPM, what=RPM_WORDS),
         version=fields.text("version", match=_VERSION, what="[EPOCH:]VERSION-RELEASE of an RPM package"),
         architecture=fields.text("architecture", match="[a-z0-9_]+", what="an architecture of RPM"),
@@ -114,7 +115,7 @@ def locked_rpm_document(rpm: LockedRpm) -> dict[str, Any]:
 
 def locked_rpm_key(fields: Fields) -> LockedRpmKey:
     """Take one key from a lock."""
-    repository = fields.text("repository", match=REPOSITORY, what="the id of a repository")
+    repository = fields.text("repository", match=REPOSITORY, what=REPOSITORY_WORDS)
     text = plain_key("\n".join(fields.texts("lines")))
     if text is None:
         raise fields.refuse("lines", "expected the lines of a public key of OpenPGP in ASCII")

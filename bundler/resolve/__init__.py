@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,17 +36,19 @@ def resolve(
     targets: tuple[LockedTarget, ...] = (),
     hosts: tuple[Target, ...] = (),
     digests: Digests | None = None,
+    unsigned: Collection[str] = (),
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
     `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
-    known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
+    known of them, which says what they have installed; from RPM repositories in `unsigned` packages are taken that
+    nobody signed. A resolution equal to the lock `before` keeps its `created`,
     so that resolving again changes nothing.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
-    rpms, rpm_keys = resolve_rpms(recipe.rpms, recipe.platforms, hosts)
+    rpms = resolve_rpms(recipe.rpms, recipe.platforms, hosts, unsigned)
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -63,8 +66,9 @@ def resolve(
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
         os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
-        rpms=rpms,
-        rpm_keys=rpm_keys,
+        rpms=rpms.rpms,
+        rpm_keys=rpms.keys,
+        unsigned_repositories=rpms.unsigned,
         sha256="",
         sm3="",
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,36 +22,51 @@ MINIMAL = ("basesystem", "bash", "coreutils", "dnf", "filesystem", "glibc", "rpm
 _LONGEST_KEY_BYTES = 256 * 1024
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedRpms:
+    """Packages sorted by platform, name and version; the keys of their repositories; those of which nobody signs."""
+
+    rpms: tuple[LockedRpm, ...]
+    keys: tuple[LockedRpmKey, ...]
+    unsigned: tuple[str, ...]
+
+
 def resolve_rpms(
-    sources: tuple[RpmSource, ...], platforms: tuple[Platform, ...], hosts: tuple[Target, ...]
-) -> tuple[tuple[LockedRpm, ...], tuple[LockedRpmKey, ...]]:
-    """Return what the described hosts lack for the packages, sorted by platform, name and version, and their keys.
+    sources: tuple[RpmSource, ...],
+    platforms: tuple[Platform, ...],
+    hosts: tuple[Target, ...],
+    unsigned: Collection[str] = (),
+) -> ResolvedRpms:
+    """Return what the described hosts lack for the packages.
 
     For a platform without a host, or with one whose packages are not known, what `MINIMAL` needs counts as installed.
+    `unsigned` are repositories whose packages are taken without a signature, where they are configured so.
 
     Raises:
         ResolveError: this host has no dnf, its repositories do not have the packages, or a host takes no rpms.
         TransferError: a key cannot be fetched.
     """
     if not sources:
-        return (), ()
+        return ResolvedRpms(rpms=(), keys=(), unsigned=())
     release = sources[0].release
     for host in hosts:
         _check_host(host, release)
     found: set[LockedRpm] = set()
-    keys: set[tuple[str, str]] = set()
+    used: set[Repository] = set()
     transport = Transport()
     for platform in platforms:
-        repositories = read_repositories(release, platform.machine)
+        repositories = read_repositories(release, platform.machine, unsigned)
         known = [host.packages for host in hosts if host.platform == platform] or [None]
         rpms = _missing(sources, platform, repositories, known, transport)
         taken = {rpm.repository for rpm in rpms}
-        keys |= {(one.name, url) for one in repositories if one.name in taken for url in one.keys}
+        used |= {one for one in repositories if one.name in taken}
         found |= rpms
+    keys = {(one.name, url) for one in used if one.are_packages_signed for url in one.keys}
     texts = sorted({(name, _key(url, transport)) for name, url in keys})
-    return (
-        tuple(sorted(found, key=lambda rpm: (str(rpm.platform), rpm.name, rpm.version, rpm.architecture))),
-        tuple(LockedRpmKey(repository=name, text=text) for name, text in texts),
+    return ResolvedRpms(
+        rpms=tuple(sorted(found, key=lambda rpm: (str(rpm.platform), rpm.name, rpm.version, rpm.architecture))),
+        keys=tuple(LockedRpmKey(repository=name, text=text) for name, text in texts),
+        unsigned=tuple(sorted({one.name for one in used if not one.are_packages_signed})),
     )
 
 

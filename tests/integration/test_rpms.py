@@ -5,17 +5,36 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from bundles import entry, packed
 from command import CHECKOUT, ferry
-from rpms import RELEASE, RIVAL, Distribution, Signer, build_rpm, make_repository, reason_unavailable, served
+from hosts import Host, host_manifest
+from rpms import (
+    BASH,
+    RELEASE,
+    RIVAL,
+    Distribution,
+    Signer,
+    Spec,
+    build_rpm,
+    make_repository,
+    reason_unavailable,
+    served,
+)
+from values import lock
 
+from bundler.carried.rpm import carry_rpms
 from bundler.errors import IntegrityError, ResolveError
+from bundler.installer.rpms import installed_rpms
+from bundler.installer.uninstall import uninstall
 from bundler.model.descriptor import OCTETS
+from bundler.model.manifest import Item
 from bundler.model.platform import PLATFORMS
 from bundler.model.rpm import LockedRpm, LockedRpmKey, RpmSource
 from bundler.model.target import Target
@@ -48,7 +67,9 @@ def repository(made: Distribution, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def resolve(*names: str, hosts: tuple[Target, ...] = ()) -> tuple[tuple[LockedRpm, ...], tuple[LockedRpmKey, ...]]:
-    return resolve_rpms((RpmSource(release=RELEASE, packages=names),), AMD64, hosts)
+    resolved = resolve_rpms((RpmSource(release=RELEASE, packages=names),), AMD64, hosts)
+    assert resolved.unsigned == ()
+    return resolved.rpms, resolved.keys
 
 
 def named(rpms: tuple[LockedRpm, ...]) -> list[str]:
@@ -238,6 +259,82 @@ def test_a_package_that_is_not_what_the_lock_says_is_refused(made: Distribution,
     store, (rpm,), keys = stored(made, tmp_path, "top")
     error = refused_list([replace(rpm, version="2.0-1")], keys, store)
     assert str(error) == "rpms: expected top 2.0-1 noarch, got top 1:2.0-1 noarch"
+
+
+DRIVER = Spec(name="driver", tags=("Requires: middle",))
+
+
+def test_packages_that_nobody_signs_must_be_allowed_and_stand_apart(
+    made: Distribution, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = tmp_path / "vendor"
+    make_repository(vendor, [build_rpm(tmp_path / "build", DRIVER)], None)
+    path = tmp_path / "repositories" / RELEASE / "vendor.repo"
+    path.write_text(f"[vendor]\nbaseurl=file://{vendor}\ngpgcheck=0\n")
+    assert str(refusal("driver")) == (
+        f"{path}: [vendor]: gpgcheck: expected 1, got 0: packages that nobody signed go into no bundle"
+    )
+    resolved = resolve_rpms((RpmSource(release=RELEASE, packages=("driver",)),), AMD64, (), ("vendor", "base"))
+    assert [(rpm.name, rpm.repository) for rpm in resolved.rpms] == [("driver", "vendor"), ("middle", "base")]
+    assert resolved.unsigned == ("vendor",), "what is configured with a key is checked all the same"
+    assert [key.repository for key in resolved.keys] == ["base"]
+
+    store = Store(tmp_path / "store")
+    for directory in (vendor, repository):
+        for one in (directory / "Packages").iterdir():
+            store.put(one.read_bytes(), OCTETS)
+    given = replace(lock(), rpms=resolved.rpms, rpm_keys=resolved.keys, unsigned_repositories=resolved.unsigned)
+    items = list(carry_rpms(given, AMD64[0], store))
+    names = [f"repodata/{n}" for n in ("repomd.xml", "primary.xml.gz", "filelists.xml.gz", "other.xml.gz")]
+    assert [item.name for item in items[:-1]] == [
+        "middle-2.1-1.x86_64.rpm",
+        *names,
+        "driver-1.0-1.noarch.rpm",
+        *(f"unsigned/{name}" for name in names),
+    ]
+    assert [dict(item.source).get("signed") for item in items if item.kind == "rpm"] == [None, "no"]
+    with pytest.raises(IntegrityError) as refused:
+        list(carry_rpms(replace(given, unsigned_repositories=()), AMD64[0], store))
+    assert str(refused.value) == (
+        "rpms: vendor: expected packages that a key of the repository signed, rpmkeys says: "
+        "driver-1.0-1.noarch.rpm: no signature"
+    )
+
+    bundle = bundle_with(items, store, tmp_path)
+    for name, value in host_home(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    host = Host(tmp_path / "host")
+    bash = build_rpm(tmp_path / "build", BASH)
+    subprocess.run(["rpm", "--root", host.root, "-i", "--nosignature", bash], check=True, capture_output=True)
+    before = installed_rpms(host.layout)
+    outcome = host.install(bundle)
+    assert [action.reason for action in outcome.plan.actions if action.step == "rpms"] == [
+        "middle.x86_64: is not installed; driver.noarch: is not installed (nobody signed it)"
+    ]
+    here = installed_rpms(host.layout)
+    assert here is not None
+    assert sorted(name.partition(".")[0] for name in here) == ["bash", "driver", "gpg-pubkey", "middle"]
+    assert host.install(bundle).plan.actions == ()
+    uninstall(host.layout, host.systemd)
+    assert installed_rpms(host.layout) == before
+
+
+def bundle_with(items: Sequence[Item], store: Store, work: Path) -> bytes:
+    """Return a signed bundle with items of a store."""
+    manifest, contents = host_manifest(work, [])
+    entries = {one.name: one for one in manifest.entries}
+    for item in items:
+        data = store.read(item.descriptor.sha256)
+        entries[item.descriptor.entry_name] = entry("", data)
+        contents[item.descriptor.entry_name] = data
+    return packed(replace(manifest, items=(*manifest.items, *items), entries=tuple(entries.values())), contents)
+
+
+def host_home(work: Path) -> dict[str, str]:
+    """Return the variable by which rpm of this Debian keeps its database where RPM distributions have it."""
+    (work / "home").mkdir()
+    (work / "home/.rpmmacros").write_text("%_dbpath /var/lib/rpm\n")
+    return {"HOME": str(work / "home")}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from bundler.installer.rpms import (
 )
 from bundler.installer.steps.step import Action, Job, list_reasons
 from bundler.installer.wanted import Wanted
-from bundler.model.manifest import Item
+from bundler.model.manifest import SIGNED, UNSIGNED, Item
 from bundler.model.rpmversion import version_key
 
 NAME = "rpms"
@@ -42,11 +42,12 @@ def _missing(wanted: Wanted, facts: Facts) -> list[tuple[Item, str]]:
         )
     found = []
     for item in rpms:
+        mark = " (nobody signed it)" if _is_unsigned(item) else ""
         has = (facts.rpms or {}).get(_name(item))
         if has is None:
-            found.append((item, "is not installed"))
+            found.append((item, f"is not installed{mark}"))
         elif version_key(has) < version_key(item.version):
-            found.append((item, f"is {has}, older than {item.version}"))
+            found.append((item, f"is {has}, older than {item.version}{mark}"))
     return found
 
 
@@ -54,6 +55,14 @@ def _name(item: Item) -> str:
     """Return NAME.ARCHITECTURE of NAME-VERSION-RELEASE.ARCHITECTURE.rpm."""
     rest, _, architecture = item.name.removesuffix(".rpm").rpartition(".")
     return f"{rest.rsplit('-', 2)[0]}.{architecture}"
+
+
+def _is_unsigned(item: Item) -> bool:
+    return dict(item.source).get(SIGNED) == "no"
+
+
+def _place(item: Item) -> str:
+    return f"{UNSIGNED}{item.name}" if _is_unsigned(item) else item.name
 
 
 def _wish(item: Item) -> str:
@@ -65,7 +74,7 @@ def apply(job: Job) -> None:
     """Ask dnf what it would do, refuse what harms the host, write down what is new, then let dnf do it."""
     dnf = HostDnf(job.layout)
     store = job.layout.store / "blobs/sha256"
-    dnf.publish({item.name: store / item.descriptor.sha256 for item in job.wanted.manifest.of_kind("rpm", "dnf")})
+    dnf.publish({_place(item): store / item.descriptor.sha256 for item in job.wanted.manifest.of_kind("rpm", "dnf")})
     wishes = [_wish(item) for item, _ in _missing(job.wanted, job.facts)]
     try:
         changes = dnf.simulate("install", *wishes)
