@@ -101,9 +101,9 @@ def _failures(said: Sequence[str]) -> str:
 
 
 def _check_names(rpms: Sequence[LockedRpm], directory: Path) -> None:
-    for rpm in rpms:
-        argv = ["rpm", "--query", "--nosignature", "--package", "--queryformat", _QUERY, str(directory / rpm.file_name)]
-        got = run(argv, timeout_s=_TIMEOUT_S).stdout.strip()
+    argv = ["rpm", "--query", "--nosignature", "--queryformat", _QUERY, "--package", *(rpm.file_name for rpm in rpms)]
+    said = run(argv, timeout_s=_TIMEOUT_S, cwd=directory).stdout.splitlines()
+    for rpm, got in zip(rpms, said, strict=True):
         expected = f"{rpm.name} {rpm.version} {rpm.architecture}"
         if got != expected:
             raise IntegrityError(f"expected {expected}, got {got}", place="rpms")

@@ -19,7 +19,9 @@ REPOSITORY = "[0-9A-Za-z][0-9A-Za-z._:-]*"
 REPOSITORY_WORDS = "the id of a repository"
 _PART = "[0-9A-Za-z._+~^]+"
 _VERSION = f"([0-9]+:)?{_PART}-{_PART}"
-_KEY = r"-----BEGIN PGP PUBLIC KEY BLOCK-----\n[\n -~]*\n-----END PGP PUBLIC KEY BLOCK-----\n"
+_KEY = re.compile(
+    r"^-----BEGIN PGP PUBLIC KEY BLOCK-----\n[\n -~]*?\n-----END PGP PUBLIC KEY BLOCK-----\n", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +118,8 @@ def locked_rpm_document(rpm: LockedRpm) -> dict[str, Any]:
 def locked_rpm_key(fields: Fields) -> LockedRpmKey:
     """Take one key from a lock."""
     repository = fields.text("repository", match=REPOSITORY, what=REPOSITORY_WORDS)
-    text = plain_key("\n".join(fields.texts("lines")))
-    if text is None:
+    text = "".join(f"{line}\n" for line in fields.texts("lines"))
+    if key_blocks(text) != (text,):
         raise fields.refuse("lines", "expected the lines of a public key of OpenPGP in ASCII")
     return LockedRpmKey(repository=repository, text=text)
 
@@ -127,7 +129,6 @@ def locked_rpm_key_document(key: LockedRpmKey) -> dict[str, Any]:
     return {"repository": key.repository, "lines": key.text.splitlines()}
 
 
-def plain_key(text: str) -> str | None:
-    """Return the text of a key file with plain line ends, None when it is not one block of OpenPGP in ASCII."""
-    plain = "".join(f"{line.rstrip()}\n" for line in text.strip().splitlines())
-    return plain if re.fullmatch(_KEY, plain) else None
+def key_blocks(text: str) -> tuple[str, ...]:
+    """Return the keys in the text of a file, with plain line ends and without what stands between them."""
+    return tuple(match[0] for match in _KEY.finditer("".join(f"{line.rstrip()}\n" for line in text.splitlines())))

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from bundler.dnf import Dnf
 from bundler.errors import ResolveError, StepError
 from bundler.model.platform import Platform
-from bundler.model.rpm import LockedRpm, LockedRpmKey, RpmSource, plain_key
+from bundler.model.rpm import LockedRpm, LockedRpmKey, RpmSource, key_blocks
 from bundler.model.target import Package, Target
 from bundler.repositories import Repository, read_repositories
 from bundler.transport import Transport
@@ -62,7 +62,7 @@ def resolve_rpms(
         used |= {one for one in repositories if one.name in taken}
         found |= rpms
     keys = {(one.name, url) for one in used if one.are_packages_signed for url in one.keys}
-    texts = sorted({(name, _key(url, transport)) for name, url in keys})
+    texts = sorted({(name, text) for name, url in keys for text in _key_texts(url, transport)})
     return ResolvedRpms(
         rpms=tuple(sorted(found, key=lambda rpm: (str(rpm.platform), rpm.name, rpm.version, rpm.architecture))),
         keys=tuple(LockedRpmKey(repository=name, text=text) for name, text in texts),
@@ -161,8 +161,8 @@ def _offers_signature(base: str, transport: Transport) -> bool:
     return transport.read(url, limit=_LONGEST_KEY_BYTES).status == 200
 
 
-def _key(url: str, transport: Transport) -> str:
-    """Read a key and check that it is one."""
+def _key_texts(url: str, transport: Transport) -> tuple[str, ...]:
+    """Read the keys of a file."""
     if url.startswith("file:"):
         try:
             data = Path(unquote(urlsplit(url).path)).read_bytes()
@@ -173,7 +173,7 @@ def _key(url: str, transport: Transport) -> str:
         if reply.status != 200:
             raise ResolveError(f"the key cannot be read: answered {reply.status}", place=url)
         data = reply.body
-    text = plain_key(data.decode("ascii", "replace"))
-    if text is None:
-        raise ResolveError("expected one public key of OpenPGP in ASCII", place=url, hint="export it with gpg --armor")
-    return text
+    texts = key_blocks(data.decode("ascii", "replace"))
+    if not texts:
+        raise ResolveError("expected a public key of OpenPGP in ASCII", place=url, hint="export it with gpg --armor")
+    return texts

@@ -105,6 +105,23 @@ def test_what_a_minimal_host_lacks_is_locked(made: Distribution, repository: Pat
     assert resolve("top") == (rpms, keys), "the same lists give the same lock"
 
 
+def test_all_keys_of_a_file_are_locked_and_what_is_none_is_refused(
+    made: Distribution, repository: Path, tmp_path: Path
+) -> None:
+    other = Signer(tmp_path / "other", "Other").public
+    key = tmp_path / "keys.asc"
+    key.write_text(f"Of the release:\n{made.signer.public}\nOf its updates:\r\n{other}")
+    with served(repository) as url:
+        made.configure(tmp_path / "repositories", url, gpgkey=f"file://{key}")
+        texts = {one.text for one in resolve("middle")[1]}
+        assert texts == {made.signer.public, other}
+        key.write_bytes(b"\x99\x01\x0d\x04")
+        (repository / "repodata/repomd.xml.asc").unlink()
+        assert str(refusal("middle")) == f"file://{key}: expected a public key of OpenPGP in ASCII"
+        key.unlink()
+        assert str(refusal("middle")) == f"file://{key}: the key cannot be read: No such file or directory"
+
+
 def test_what_a_described_host_has_is_left_out(repository: Path) -> None:
     here = ("bash 1.0-1 x86_64", "coreutils 1.0-1 noarch", "zlib 1.2-3 x86_64")
     assert named(resolve("top", hosts=(host(*here, "middle 2.1-1 x86_64"),))[0]) == ["top 1:2.0-1 noarch"]
