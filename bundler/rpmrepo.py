@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 
 from bundler.errors import IntegrityError
@@ -57,6 +58,8 @@ def _link(rpms: Sequence[LockedRpm], store: Store, directory: Path) -> None:
         path = directory / rpm.file_name
         try:
             os.link(store.path(rpm.sha256), path)
+        except FileExistsError as error:
+            raise IntegrityError(f'two packages would have the name "{rpm.file_name}"', place="rpms") from error
         except OSError:
             # Not every file system has hard links.
             shutil.copyfile(store.path(rpm.sha256), path)
@@ -103,8 +106,8 @@ def _failures(said: Sequence[str]) -> str:
 def _check_names(rpms: Sequence[LockedRpm], directory: Path) -> None:
     argv = ["rpm", "--query", "--nosignature", "--queryformat", _QUERY, "--package", *(rpm.file_name for rpm in rpms)]
     said = run(argv, timeout_s=_TIMEOUT_S, cwd=directory).stdout.splitlines()
-    for rpm, got in zip(rpms, said, strict=True):
-        expected = f"{rpm.name} {rpm.version} {rpm.architecture}"
+    names = [f"{rpm.name} {rpm.version} {rpm.architecture}" for rpm in rpms]
+    for expected, got in zip_longest(names, said, fillvalue="nothing"):
         if got != expected:
             raise IntegrityError(f"expected {expected}, got {got}", place="rpms")
 

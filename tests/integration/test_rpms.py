@@ -278,6 +278,15 @@ def test_a_package_that_is_not_what_the_lock_says_is_refused(made: Distribution,
     assert str(error) == "rpms: expected top 2.0-1 noarch, got top 1:2.0-1 noarch"
 
 
+def test_two_packages_of_one_name_are_refused_and_spoil_no_blob(made: Distribution, tmp_path: Path) -> None:
+    store, (top, middle), keys = stored(made, tmp_path, "top", "middle")
+    twin = replace(top, version="2:2.0-1", sha256=middle.sha256)
+    assert (
+        str(refused_list([top, twin], keys, store)) == 'rpms: two packages would have the name "top-2.0-1.noarch.rpm"'
+    )
+    assert store.read(top.sha256) == made.path("top").read_bytes()
+
+
 DRIVER = Spec(name="driver", tags=("Requires: middle",))
 
 
