@@ -406,3 +406,22 @@ def test_a_package_that_the_mirror_changed_is_refused(repository: Path, recipe: 
     assert "/Packages/middle-2.1-1.x86_64.rpm: expected " in done.stderr
     assert done.stderr.endswith("hint: the mirror serves other bytes than were locked: stop\n")
     assert not (tmp_path / "one.tar").exists()
+
+
+@pytest.mark.network
+def test_the_lock_command_warns_of_packages_that_nobody_signed(repository: Path, recipe: Path, tmp_path: Path) -> None:
+    vendor = tmp_path / "vendor"
+    make_repository(vendor, [build_rpm(tmp_path / "build", DRIVER)], None)
+    path = tmp_path / "repositories" / RELEASE / "vendor.repo"
+    path.write_text(f"[vendor]\nbaseurl=file://{vendor}\ngpgcheck=0\n")
+    text = (recipe / "recipe.yaml").read_text().replace("packages: [top]", "packages: [driver]")
+    (recipe / "recipe.yaml").write_text(text)
+    assert ferry("lock", recipe, code=4).stderr == (
+        f"error: {path}: [vendor]: gpgcheck: expected 1, got 0: packages that nobody signed go into no bundle\n"
+        "hint: sign them with rpmsign and name the key in gpgkey; if nobody can: "
+        "--allow-packages-that-nobody-signed vendor\n"
+    )
+    done = ferry("lock", recipe, "--allow-packages-that-nobody-signed", "vendor")
+    assert done.stderr == "warning: nobody signed the packages of vendor\n"
+    locked = yaml.safe_load((recipe / "recipe.lock.yaml").read_text())
+    assert locked["unsigned_repositories"] == ["vendor"]

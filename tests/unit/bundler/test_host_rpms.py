@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bundler.dnf import Dnf
 from bundler.errors import RecipeError, ResolveError
 from bundler.load import format_lock, read_lock, read_recipe
 from bundler.model.platform import PLATFORMS
@@ -276,3 +277,19 @@ def test_a_release_without_repositories_is_refused(directory: Path) -> None:
         read_repositories("kylin-v10", "x86_64")
     assert str(refused.value) == f"rpms: expected .repo files for kylin-v10, {directory} has none"
     assert refused.value.hint == HINT
+
+
+def test_a_builder_without_dnf_4_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(ResolveError) as refused:
+        Dnf(tmp_path / "one", "x86_64", (), ())
+    assert str(refused.value) == "rpms: expected dnf and rpm, this host lacks them"
+    assert refused.value.hint == "install dnf, rpm and createrepo_c (on Debian: dnf, rpm, createrepo-c)"
+    for name in ("dnf", "rpmdb"):
+        (programs / name).write_bytes(b"\x7fELF\x02\x01")
+        (programs / name).chmod(0o755)
+    with pytest.raises(ResolveError) as refused:
+        Dnf(tmp_path / "two", "x86_64", (), ())
+    assert str(refused.value) == f'rpms: expected dnf 4, which is a program of Python, "{programs}/dnf" is none'
