@@ -23,9 +23,11 @@ from bundler.model.lock import Lock
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.reference import parse_reference
+from bundler.model.rpm import LockedRpm
 from bundler.model.upstream import LockedIndex
 from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.registry import Registry
+from bundler.repositories import read_repositories
 from bundler.store import Store, in_threads
 from bundler.transport import Headers, Transport
 
@@ -45,6 +47,9 @@ class _Wanted:
     hint: str | None = None
 
 
+_OLD_RPM = (
+    "repositories drop old versions: lock the recipe again, or name in FERRY_RPM_REPOSITORIES one that keeps them"
+)
 _OLD_DEB = (
     "archives drop old versions: lock the recipe again, or name one that keeps them in FERRY_DEBIAN_ARCHIVES, "
     "as base URIs with a space between"
@@ -70,6 +75,7 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
             *_wanted_urls(lock, store),
             *_wanted(lock, platform, Path(work), store),
             *_wanted_charts(lock, transport, store),
+            *_wanted_rpms(lock, platform, store),
             *_wanted_images(images, transport, store),
         ]
         _bring(wanted, images, transport, store, progress)
@@ -170,6 +176,22 @@ def _wanted_charts(lock: Lock, transport: Transport, store: Store) -> Iterator[_
             yield _Wanted(
                 name=chart.file.to, sha256=sha256, size=size, media_type=CHART, urls=urls, headers=registry.headers
             )
+
+
+def _wanted_rpms(lock: Lock, platform: Platform, store: Store) -> Iterator[_Wanted]:
+    """List packages of RPM repositories that are missing; the configuration is asked only for those."""
+    missing = [rpm for rpm in lock.rpms if rpm.platform == platform and not store.has(rpm.sha256, rpm.size)]
+    bases: dict[str, dict[str, tuple[str, ...]]] = {}
+    for rpm in missing:
+        if rpm.release not in bases:
+            known = read_repositories(rpm.release, platform.machine, lock.unsigned_repositories)
+            bases[rpm.release] = {repository.name: repository.bases for repository in known}
+        yield _wanted_rpm(rpm, bases[rpm.release].get(rpm.repository, ()))
+
+
+def _wanted_rpm(rpm: LockedRpm, bases: tuple[str, ...]) -> _Wanted:
+    name, urls = f"{rpm.repository}/{rpm.path}", tuple(base + quote(rpm.path) for base in bases)
+    return _Wanted(name=name, sha256=rpm.sha256, size=rpm.size, media_type=OCTETS, urls=urls, hint=_OLD_RPM)
 
 
 def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: Store) -> Iterator[_Wanted]:

@@ -6,7 +6,9 @@ import os
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from bundler.errors import StepError
 
@@ -45,26 +47,29 @@ def run(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     stdin: str = "",
+    source: Path | None = None,
     accept: Sequence[int] = (0,),
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and return its status and text output.
+    """Run a program to its end and return its status and text output; `source` is a file to read instead of `stdin`.
 
     Raises:
         StepError: it is not there, took longer than `timeout_s`, or ended with a status not in `accept`.
     """
     words = [str(word) for word in argv]
     try:
-        done = subprocess.run(
-            words,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            cwd=cwd,
-            env=clean_environment(environment),
-            timeout=timeout_s,
-            check=False,
-        )
+        with ExitStack() as stack:
+            given: dict[str, Any] = {"stdin": stack.enter_context(source.open("rb"))} if source else {"input": stdin}
+            done = subprocess.run(
+                words,
+                **given,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                cwd=cwd,
+                env=clean_environment(environment),
+                timeout=timeout_s,
+                check=False,
+            )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
             raise StepError(f'"{words[0]}" cannot be started: no directory {cwd}') from error

@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 # tests compare with.
 packages="busybox openssl python3-venv systemd-container uidmap mmdebstrap"
 if [ "${1:-}" = tests ]; then
-  packages="$packages binfmt-support docker-registry dpkg-dev gpg podman qemu-user-static runc shellcheck skopeo"
+  packages="$packages binfmt-support createrepo-c dnf docker-registry dpkg-dev gnupg podman qemu-user-static rpm runc
+   shellcheck skopeo"
 fi
 
 missing_packages() {

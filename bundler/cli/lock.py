@@ -102,7 +102,19 @@ def lock_group() -> None:
         "必须适配的隔离主机（文件、短格式或内置名称，见 `ferry target`），可重复。",
     ),
 )
-def lock_command(recipe: Path, check: bool, moving: tuple[str, ...], names: tuple[str, ...]) -> None:
+@click.option(
+    "--allow-packages-that-nobody-signed",
+    "unsigned",
+    multiple=True,
+    metavar="REPOSITORY",
+    help=tr(
+        "Take RPM packages of a repository that is configured with gpgcheck=0; the lock says so. May be repeated.",
+        "接受配置为 gpgcheck=0 的仓库中未签名的 RPM 软件包，并记录在锁定文件中；可重复。",
+    ),
+)
+def lock_command(
+    recipe: Path, check: bool, moving: tuple[str, ...], names: tuple[str, ...], unsigned: tuple[str, ...]
+) -> None:
     """Write or check a lock."""
     targets = [find_target(name) for name in names]
     if check and moving:
@@ -111,7 +123,11 @@ def lock_command(recipe: Path, check: bool, moving: tuple[str, ...], names: tupl
         _check(recipe, targets)
         return
     before = _before(recipe, strict=bool(moving))
-    lock = _resolve(recipe, targets, before, moving)
+    lock = _resolve(recipe, targets, before, moving, unsigned)
+    for name in lock.unsigned_repositories:
+        click.echo(
+            tr(f"warning: nobody signed the packages of {name}", f"警告：仓库 {name} 的软件包没有签名"), err=True
+        )
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)
         click.echo(
@@ -141,7 +157,13 @@ def _before(recipe: Path, *, strict: bool) -> Lock | None:
         return None
 
 
-def _resolve(recipe: Path, targets: Sequence[Target], before: Lock | None, moving: tuple[str, ...]) -> Lock:
+def _resolve(
+    recipe: Path,
+    targets: Sequence[Target],
+    before: Lock | None,
+    moving: tuple[str, ...],
+    unsigned: tuple[str, ...],
+) -> Lock:
     wanted = read_recipe(recipe)
     findings = [check_recipe(wanted, target) for target in targets]
     with Shown() as progress:
@@ -154,6 +176,7 @@ def _resolve(recipe: Path, targets: Sequence[Target], before: Lock | None, movin
             hosts=tuple(targets),
             digests=Digests(store_directory(), progress),
             keep=lambda data: Store(store_directory()).put(data, OCTETS),
+            unsigned=unsigned,
             update=Update(before=before, names=frozenset(moving)) if before and moving else None,
         )
     _print_targets(lock, targets, findings)
@@ -171,6 +194,7 @@ def _write(path: Path, lock: Lock, before: Lock | None) -> None:
     counts += f", {len(lock.images)} images" if lock.images else ""
     counts += f", {len(lock.charts)} charts" if lock.charts else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
+    counts += f", {len(lock.rpms)} rpms for the host" if lock.rpms else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
     if before is not None:
         _print_sums(compare(before, lock))
@@ -216,6 +240,7 @@ _KINDS = {
     "build": tr("build tools, which stay on the connected host", "构建工具（留在联网主机）"),
     "toolchain": tr("Python packages of the installer", "安装程序的 Python 包"),
     "deb": tr("Debian packages for the host", "主机的 Debian 包"),
+    "rpm": tr("RPM packages for the host", "主机的 RPM 包"),
     "file": tr("files", "文件"),
     "image": tr("images", "镜像"),
     "chart": tr("Helm charts", "Helm chart"),

@@ -13,6 +13,7 @@ from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import installed_packages, own_packages
 from bundler.installer.ports import listeners
 from bundler.installer.release import Release, read_releases
+from bundler.installer.rpms import has_dnf, installed_rpms, own_rpms
 from bundler.installer.systemd import Systemd, UnitState
 from bundler.model.manifest import Manifest, parse_manifest
 from bundler.model.service import Service
@@ -52,6 +53,7 @@ class Facts:
     """This host. Mappings are by name of the service, digest or port; `current` is 0 when nothing runs.
 
     `packages` gives what dpkg has installed, with versions: None without dpkg. `own_packages` came with Ferry.
+    `rpms` and `own_rpms` are the same of rpm.
     """
 
     os_id: str
@@ -78,6 +80,9 @@ class Facts:
     os_codename: str = ""
     packages: Mapping[str, str] | None = None
     own_packages: tuple[str, ...] = ()
+    rpms: Mapping[str, str] | None = None
+    own_rpms: tuple[str, ...] = ()
+    has_dnf: bool = False
 
     @property
     def installed(self) -> Release | None:
@@ -90,7 +95,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
 
     Raises:
         IntegrityError, TrustError: a record or a trusted key on this host is damaged.
-        StepError: systemd or dpkg does not answer.
+        StepError: systemd, dpkg or rpm does not answer.
     """
     system = _os_release(layout.at("/etc/os-release"))
     has_systemd = layout.at("/run/systemd/system").is_dir()
@@ -123,6 +128,9 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         os_codename=system.get("VERSION_CODENAME", ""),
         packages=installed_packages(layout, os.uname().machine),
         own_packages=own_packages(layout),
+        rpms=installed_rpms(layout),
+        own_rpms=own_rpms(layout),
+        has_dnf=has_dnf(),
     )
 
 

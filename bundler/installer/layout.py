@@ -55,6 +55,16 @@ class Layout:
         return self.state / "masks"
 
     @property
+    def dnf(self) -> Path:
+        """A small RPM repository: links to the rpms of the bundle."""
+        return self.state / "dnf"
+
+    @property
+    def rpms(self) -> Path:
+        """The names of the RPM packages that Ferry brought, and of their keys."""
+        return self.state / "rpms"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

@@ -14,6 +14,7 @@ from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import remove_own
 from bundler.installer.preflight import check_owner
 from bundler.installer.release import read_releases
+from bundler.installer.rpms import remove_own as remove_own_rpms
 from bundler.installer.systemd import Systemd
 
 
@@ -23,7 +24,7 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
     It may be repeated after it was cut off. `keep_data` leaves what services and operator wrote: state and settings.
 
     Raises:
-        StepError: systemd does not stop a unit, or apt does not remove a package.
+        StepError: systemd does not stop a unit, or apt or dnf does not remove a package.
         HostError: a file cannot be removed.
     """
     check_owner(layout)
@@ -39,6 +40,7 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
             systemd.reload()
             remove_own(layout)
             systemd.reload()
+            remove_own_rpms(layout)
             _remove_data(layout, names, keep_data=keep_data)
             remove_ground(layout, absent)
             # What a repeated uninstall starts from goes last; all that this interpreter needs is loaded already.

@@ -15,6 +15,7 @@ IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
 WHEEL = "application/vnd.pypi.wheel+zip"
 DEB = "application/vnd.debian.binary-package"
+RPM = "application/x-rpm"
 OCTETS = "application/octet-stream"
 JSON = "application/json"
 

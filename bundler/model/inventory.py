@@ -58,6 +58,9 @@ def things(lock: Lock) -> Iterator[Thing]:
     yield from _packages("build", lock.build)
     yield from _packages("toolchain", lock.toolchain)
     yield from _debs("deb", lock.os_debs)
+    for rpm in lock.rpms:
+        blobs = ((rpm.sha256, rpm.size),)
+        yield Thing(kind="rpm", name=rpm.name, version=rpm.version, platform=rpm.platform, blobs=blobs)
     for file in lock.files:
         blobs = ((file.sha256, file.size),)
         yield Thing(kind="file", name=file.to, version=file.sha256[:12], platform=None, blobs=blobs)

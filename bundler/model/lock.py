@@ -14,6 +14,16 @@ from bundler.model.lockedchart import LockedChart, locked_chart, locked_chart_do
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import MINOR, MINOR_WORDS
 from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION
+from bundler.model.rpm import (
+    REPOSITORY,
+    REPOSITORY_WORDS,
+    LockedRpm,
+    LockedRpmKey,
+    locked_rpm,
+    locked_rpm_document,
+    locked_rpm_key,
+    locked_rpm_key_document,
+)
 from bundler.model.upstream import LockedIndex, locked_index, locked_index_document
 from bundler.model.wheel import LockedPackage, locked_package, locked_package_document
 
@@ -38,7 +48,8 @@ class Lock:
 
     `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
     `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
-    `debs` make the Python runtime, `os_debs` are installed on the isolated host.
+    `debs` make the Python runtime, `os_debs` and `rpms` are installed on the isolated host; `rpm_keys` sign the
+    latter, but for those of `unsigned_repositories`.
     """
 
     name: str
@@ -61,6 +72,9 @@ class Lock:
     os_debs: tuple[LockedDeb, ...] = ()
     charts: tuple[LockedChart, ...] = ()
     upstream: tuple[LockedIndex, ...] = ()
+    rpms: tuple[LockedRpm, ...] = ()
+    rpm_keys: tuple[LockedRpmKey, ...] = ()
+    unsigned_repositories: tuple[str, ...] = ()
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -90,6 +104,9 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         os_debs=fields.each("os_debs", locked_os_deb, []),
         charts=fields.each("charts", locked_chart, []),
         upstream=fields.each("upstream", locked_index, []),
+        rpms=fields.each("rpms", locked_rpm, []),
+        rpm_keys=fields.each("rpm_keys", locked_rpm_key, []),
+        unsigned_repositories=fields.texts("unsigned_repositories", [], match=REPOSITORY, what=REPOSITORY_WORDS),
         sha256=sha256,
         sm3=sm3,
     )
@@ -136,6 +153,11 @@ def lock_document(lock: Lock) -> dict[str, Any]:
         document["os_debs"] = [locked_deb_document(deb) for deb in lock.os_debs]
     if lock.upstream:
         document["upstream"] = [locked_index_document(index) for index in lock.upstream]
+    if lock.rpms:
+        document["rpms"] = [locked_rpm_document(rpm) for rpm in lock.rpms]
+        document["rpm_keys"] = [locked_rpm_key_document(key) for key in lock.rpm_keys]
+    if lock.unsigned_repositories:
+        document["unsigned_repositories"] = list(lock.unsigned_repositories)
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     return document

@@ -26,6 +26,8 @@ KINDS = (
     "layer",
     "deb",
     "apt",
+    "rpm",
+    "dnf",
     "upstream",
     "chart",
     "artifact",
@@ -34,8 +36,15 @@ KINDS = (
 )
 # Texts of services become lines of unit files.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# These become names of files on the host, and arguments of apt.
-_ITEM_NAMES = {"deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb", "apt": "Packages|Release"}
+# These become names of files on the host, and arguments of apt and dnf.
+_ITEM_NAMES = {
+    "deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb",
+    "apt": "Packages|Release",
+    "rpm": r"[0-9A-Za-z_][0-9A-Za-z._+-]*-[0-9A-Za-z._+~^]+-[0-9A-Za-z._+~^]+\.[a-z0-9_]+\.rpm",
+    "dnf": r"(unsigned/)?repodata/(repomd\.xml|(primary|filelists|other)\.xml\.gz)|keys/[0-9a-f]{16}\.asc",
+}
+# An item of kind rpm that nobody signed says so in its source, and stands in a repository of its own.
+SIGNED, UNSIGNED = "signed", "unsigned/"
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 

@@ -1,6 +1,6 @@
 """Package URLs: what each ecosystem's things are called in an SBOM.
 
-Source: Package URL specification, types deb, generic, helm, oci, pypi.
+Source: Package URL specification, types deb, generic, helm, oci, pypi, rpm.
 """
 
 from __future__ import annotations
@@ -10,12 +10,20 @@ from packaging.utils import canonicalize_name
 
 from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import Descriptor
+from bundler.model.rpm import LockedRpm
 
 
 def deb_purl(deb: LockedDeb, suite: str) -> str:
     """Return the purl of a Debian package."""
     qualifiers = {"arch": deb.architecture, "distro": suite}
     return PackageURL("deb", "debian", deb.name, deb.version, qualifiers).to_string()
+
+
+def rpm_purl(rpm: LockedRpm) -> str:
+    """Return the purl of an RPM package; its vendor is the first word of the release."""
+    epoch, _, version = rpm.version.rpartition(":")
+    qualifiers = {"arch": rpm.architecture, "distro": rpm.release, **({"epoch": epoch} if epoch else {})}
+    return PackageURL("rpm", rpm.release.partition("-")[0], rpm.name, version, qualifiers).to_string()
 
 
 def wheel_purl(name: str, version: str, file: str) -> str:

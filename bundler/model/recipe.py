@@ -15,6 +15,7 @@ from bundler.model.files import FileSource, file_source
 from bundler.model.image import RegistryImage, registry_image
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import PythonSource, python_source
+from bundler.model.rpm import RpmSource, rpm_sources
 from bundler.model.service import Service, check_services, recipe_service
 
 FORMAT = "ferry/recipe/v1"
@@ -49,6 +50,7 @@ class Recipe:
     debs: tuple[DebSource, ...] = ()
     egress: tuple[Allowed, ...] = ()
     charts: tuple[ChartSource, ...] = ()
+    rpms: tuple[RpmSource, ...] = ()
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -75,6 +77,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         wheels=fields.texts("wheels", []),
         debs=deb_sources(fields),
         charts=fields.each("charts", chart_source, []),
+        rpms=rpm_sources(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", recipe_service, []),
@@ -82,6 +85,8 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         sha256=sha256,
     )
     fields.close()
+    if recipe.debs and recipe.rpms:
+        raise fields.refuse("rpms", "expected debs or rpms, got both", "make a recipe for each distribution")
     check_services(recipe.services)
     _check_images(recipe)
     _check_charts(recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
+from bundler.resolve.rpm import resolve_rpms
 from bundler.resolve.update import Update
 from bundler.resolve.upstream import resolve_upstream
 from bundler.resolve.wheel import resolve_wheels
@@ -42,13 +43,14 @@ def resolve(
     digests: Digests | None = None,
     update: Update | None = None,
     keep: Callable[[bytes], object] = lambda data: None,
+    unsigned: Collection[str] = (),
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
     `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
     known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
     so that resolving again changes nothing. With `update` only what it names moves. `keep` gets what upstream will not
-    have for long.
+    have for long; from RPM repositories in `unsigned` packages are taken that nobody signed.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
@@ -59,6 +61,7 @@ def resolve(
     os_debs = resolve_debs(recipe.debs, recipe.platforms, hosts)
     charts = resolve_charts(recipe.charts, directory, digests=digests)
     wanted = (*recipe.images, *chart_images(charts, recipe.image_names))
+    rpms = resolve_rpms(recipe.rpms, recipe.platforms, hosts, unsigned)
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -78,6 +81,9 @@ def resolve(
         targets=targets,
         os_debs=os_debs,
         upstream=resolve_upstream(recipe.debs, os_debs, keep),
+        rpms=rpms.rpms,
+        rpm_keys=rpms.keys,
+        unsigned_repositories=rpms.unsigned,
         sha256="",
         sm3="",
     )

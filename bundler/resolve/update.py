@@ -44,6 +44,7 @@ class Update:
         """Return the new lock with what stays as it was; Debian packages move together with those of their set."""
         images = {(one.reference, one.aliases, one.platform): one for one in self.before.images}
         os_debs = self._os_debs(lock, recipe)
+        lock = self._rpms(lock, recipe)
         return replace(
             lock,
             upstream=self.before.upstream if os_debs == self.before.os_debs else lock.upstream,
@@ -62,6 +63,21 @@ class Update:
             tuple(name for source in recipe.debs for name in source.packages),
             same=lock.targets == self.before.targets and lock.platforms == self.before.platforms,
         )
+
+    def _rpms(self, lock: Lock, recipe: Recipe) -> Lock:
+        """Keep the whole set of a release, with its keys, of which nothing moves."""
+        before = self.before
+        names = {rpm.name for rpm in before.rpms}
+        wanted = {name for source in recipe.rpms for name in source.packages}
+        same = (lock.targets, lock.platforms, lock.unsigned_repositories) == (
+            before.targets,
+            before.platforms,
+            before.unsigned_repositories,
+        )
+        releases = {rpm.release for rpm in before.rpms} == {source.release for source in recipe.rpms}
+        if not (same and releases and names >= wanted) or any(map(self._moves, names)):
+            return lock
+        return replace(lock, rpms=before.rpms, rpm_keys=before.rpm_keys)
 
     def _same_runtime(self, lock: Lock) -> bool:
         before = self.before

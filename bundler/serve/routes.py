@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from bundler.model.manifest import SIGNED, UNSIGNED, Item
 from bundler.serve.images import images
 from bundler.serve.resource import OpenBundle, Resource, made
 from bundler.serve.wheels import HTML, wheels
@@ -42,14 +43,19 @@ def make_routes(bundle: OpenBundle) -> Routes:
 
 
 # Kinds of items that a package manager reads below a directory of its own.
-_REPOSITORIES = {"apt": "apt", "deb": "apt", "rpmrepo": "rpm", "rpm": "rpm"}
+_REPOSITORIES = {"apt": "apt", "deb": "apt", "dnf": "rpm", "rpm": "rpm"}
 
 
 def _packages(bundle: OpenBundle) -> Iterator[tuple[str, Resource]]:
     for item in bundle.manifest.of_kind(*_REPOSITORIES):
-        suite = dict(item.source).get("suite", "")
-        path = "/" + "/".join(filter(None, (_REPOSITORIES[item.kind], suite, item.name)))
+        path = "/" + "/".join(filter(None, (_REPOSITORIES[item.kind], _below(item), item.name)))
         yield path, bundle.resource(item.descriptor.sha256, "application/octet-stream")
+
+
+def _below(item: Item) -> str:
+    """Return the directory of a package's own repository: that of its suite, or that of what nobody signed."""
+    source = dict(item.source)
+    return source.get("suite", "") or (UNSIGNED.rstrip("/") if source.get(SIGNED) == "no" else "")
 
 
 def _files(bundle: OpenBundle) -> Iterator[tuple[str, Resource]]:

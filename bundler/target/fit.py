@@ -168,6 +168,7 @@ def carried_bytes(lock: Lock, platform: Platform) -> int:
     packages = [package.file_for(platform) for package in (*lock.wheels, *lock.toolchain)]
     sizes = {file.sha256: file.size for file in packages if file is not None}
     sizes |= {deb.sha256: deb.size for deb in (*lock.debs, *lock.os_debs) if deb.platform == platform}
+    sizes |= {rpm.sha256: rpm.size for rpm in lock.rpms if rpm.platform == platform}
     sizes |= {file.sha256: file.size for file in lock.files}
     for image in lock.images:
         if image.platform == platform:

@@ -25,6 +25,7 @@ from bundler.model.files import LockedPath
 from bundler.model.lock import Lock
 from bundler.model.manifest import parse_manifest
 from bundler.model.platform import PLATFORMS
+from bundler.model.rpm import LockedRpm
 from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.store import Hasher, Store
 from bundler.transport import Transport
@@ -61,6 +62,19 @@ debs = st.builds(
     sha256=hexes,
     platform=st.sampled_from(PLATFORMS),
 )
+rpm_parts = st.from_regex(r"[0-9A-Za-z._+~^]{1,6}", fullmatch=True)
+rpms = st.builds(
+    LockedRpm,
+    release=st.sampled_from(["openeuler-22.03-lts-sp3", "kylin-v10", "9"]),
+    repository=st.from_regex("[0-9A-Za-z][0-9A-Za-z._:-]{0,9}", fullmatch=True),
+    name=st.from_regex("[0-9A-Za-z_][0-9A-Za-z._+-]{0,9}", fullmatch=True),
+    version=st.builds("{}{}-{}".format, st.sampled_from(["", "0:", "12:"]), rpm_parts, rpm_parts),
+    architecture=st.sampled_from(["x86_64", "aarch64", "noarch"]),
+    path=paths,
+    size=sizes,
+    sha256=hexes,
+    platform=st.sampled_from(PLATFORMS),
+)
 files = st.builds(
     LockedFile,
     name=st.from_regex(r"[a-z][a-z0-9_.-]{0,20}\.(whl|tar\.gz|zip)", fullmatch=True),
@@ -90,6 +104,9 @@ locks = st.builds(
         max_size=3,
     ).map(tuple),
     images=st.just(()),
+    rpms=st.lists(rpms, max_size=2).map(tuple),
+    rpm_keys=st.just(()),
+    unsigned_repositories=st.just(()),
     sha256=st.just(""),
     sm3=st.just(""),
 )
