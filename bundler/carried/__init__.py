@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from bundler.carried.deb import carry_debs
+from bundler.carried.driver import carry_drivers
 from bundler.model.lock import Lock
 from bundler.model.manifest import Item
 from bundler.model.platform import Platform
 from bundler.store import Store
 
 # Each returns the items of its kind, and puts into the store what is made and not fetched.
-_CARRIERS = (carry_debs,)
+_CARRIERS = (carry_debs, carry_drivers)
 # Kinds of packages; `source` of such an item says its `package`.
-HOST_KINDS = ("deb",)
+HOST_KINDS = ("deb", "driver")
 
 
 def carry(lock: Lock, platform: Platform, store: Store) -> tuple[Item, ...]:

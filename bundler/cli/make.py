@@ -25,7 +25,8 @@ from bundler.resolve import resolve
 from bundler.resolve.digests import Digests
 from bundler.store import Store, write_file
 from bundler.target.find import find_target
-from bundler.target.fit import Finding, check_lock, check_recipe, lock_target
+from bundler.target.finding import Finding
+from bundler.target.fit import check_lock, check_recipe, lock_target
 
 _RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
 
@@ -121,6 +122,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     counts = f"{len(lock.wheels)} wheels, {len(lock.debs)} debs, {len(lock.files)} files"
     counts += f", {len(lock.images)} images" if lock.images else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
+    counts += f", {len(lock.drivers)} drivers" if lock.drivers else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
 
 

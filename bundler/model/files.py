@@ -75,7 +75,7 @@ def file_source(fields: Fields) -> FileSource:
     image = fields.flag("image") if fields.has("image") else None
     if kind == "url":
         return FileSource(
-            url=_url(fields),
+            url=plain_url(fields),
             to=to,
             sha256=fields.hex("sha256"),
             size=fields.integer("size") if fields.has("size") else None,
@@ -86,10 +86,11 @@ def file_source(fields: Fields) -> FileSource:
     if kind == "weights":
         return FileSource(path=any_path(fields, "weights"), to=to, weights=True, purl=purl, image=image)
     outside = fields.flag("outside", False)
-    return FileSource(path=_source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
+    return FileSource(path=source_path(fields, outside=outside), to=to, outside=outside, purl=purl, image=image)
 
 
-def _source_path(fields: Fields, *, outside: bool) -> str:
+def source_path(fields: Fields, *, outside: bool) -> str:
+    """Take `path`: relative to the recipe, or absolute with `outside`."""
     starts = fields.text_ahead("path")
     if not outside and starts.startswith("/"):
         hint = 'say "outside: true" beside it to take what does not stand beside the recipe'
@@ -100,7 +101,7 @@ def _source_path(fields: Fields, *, outside: bool) -> str:
     return path
 
 
-def _url(fields: Fields) -> str:
+def plain_url(fields: Fields) -> str:
     """Take a URL without user, password or token: it stands in the lock and in the bundle, for all to read."""
     text = fields.text("url")
     if not text.isascii() or not text.isprintable() or " " in text:
@@ -144,7 +145,7 @@ def locked_path(fields: Fields) -> LockedPath:
     is_url = fields.has("url")
     return LockedPath(
         path="" if is_url else any_path(fields, "path"),
-        url=_url(fields) if is_url else "",
+        url=plain_url(fields) if is_url else "",
         to=relative_path(fields, "to"),
         size=fields.integer("size"),
         sha256=fields.hex("sha256"),

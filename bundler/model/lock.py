@@ -8,6 +8,8 @@ from typing import Any
 
 from bundler.model.deb import SUITE, SUITE_WORDS, LockedDeb, locked_deb, locked_deb_document, locked_os_deb
 from bundler.model.document import LINE, LINE_WORDS, Fields
+from bundler.model.driver import DriverNeed, driver_need, driver_need_document
+from bundler.model.driver_source import LockedDriver, locked_driver, locked_driver_document
 from bundler.model.files import LockedPath, locked_path, locked_path_document
 from bundler.model.image import LockedImage, locked_image, locked_image_document
 from bundler.model.platform import Platform, take_platforms
@@ -36,7 +38,8 @@ class Lock:
 
     `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
     `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
-    `debs` make the Python runtime, `os_debs` are installed on the isolated host.
+    `debs` make the Python runtime, `os_debs` are installed on the isolated host. `accelerators` is what the payload
+    asks of drivers, `drivers` the packages that are carried for hosts that have less.
     """
 
     name: str
@@ -57,6 +60,12 @@ class Lock:
     images: tuple[LockedImage, ...] = ()
     targets: tuple[LockedTarget, ...] = ()
     os_debs: tuple[LockedDeb, ...] = ()
+    drivers: tuple[LockedDriver, ...] = ()
+    accelerators: tuple[DriverNeed, ...] = ()
+
+    def paths(self, platform: Platform) -> tuple[LockedPath, ...]:
+        """Return every file that a bundle for `platform` carries from a path or a URL."""
+        return (*self.files, *(driver.file for driver in self.drivers if driver.platform == platform))
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -84,6 +93,8 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         images=fields.each("images", locked_image, []),
         targets=fields.each("targets", _locked_target, []),
         os_debs=fields.each("os_debs", locked_os_deb, []),
+        drivers=fields.each("drivers", locked_driver, []),
+        accelerators=fields.each("accelerators", driver_need, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -126,6 +137,10 @@ def lock_document(lock: Lock) -> dict[str, Any]:
         document["images"] = [locked_image_document(image) for image in lock.images]
     if lock.os_debs:
         document["os_debs"] = [locked_deb_document(deb) for deb in lock.os_debs]
+    if lock.drivers:
+        document["drivers"] = [locked_driver_document(driver) for driver in lock.drivers]
+    if lock.accelerators:
+        document["accelerators"] = [driver_need_document(need) for need in lock.accelerators]
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     return document

@@ -11,17 +11,30 @@ from typing import Any
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import Descriptor, chunk_count
 from bundler.model.document import Fields
+from bundler.model.driver import (
+    FILE_NAME,
+    DriverNeed,
+    DriverPackage,
+    driver_need,
+    driver_need_document,
+    driver_package,
+    driver_package_document,
+)
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
 
 FORMAT = "ferry/bundle/v1"
 HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
 FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
-KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "deb", "apt", "sbom")
+KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "deb", "apt", "driver", "sbom")
 # Texts of services become lines of unit files.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# These become names of files on the host, and arguments of apt.
-_ITEM_NAMES = {"deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb", "apt": "Packages|Release"}
+# These become names of files on the host, and arguments of programs.
+_ITEM_NAMES = {
+    "deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb",
+    "apt": "Packages|Release",
+    "driver": FILE_NAME,
+}
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -47,7 +60,7 @@ class Item:
     """One thing that the bundle carries, and where it came from.
 
     `source` says what was taken (`suite`, `file`, `requirement`), `lineage` the purls of what it was made from.
-    `to` is a path below the root of the installation, for files.
+    `to` is a path below the root of the installation, for files; `driver` says what a vendor's package is.
     """
 
     kind: str
@@ -59,11 +72,15 @@ class Item:
     lineage: tuple[str, ...] = ()
     to: str = ""
     executable: bool = False
+    driver: DriverPackage | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end."""
+    """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end.
+
+    `accelerators` is what the payload asks of the host's drivers, where the host has the cards.
+    """
 
     name: str
     version: str
@@ -79,6 +96,7 @@ class Manifest:
     items: tuple[Item, ...]
     services: tuple[Service, ...]
     entries: tuple[Entry, ...]
+    accelerators: tuple[DriverNeed, ...] = ()
 
     def of_kind(self, *kinds: str) -> tuple[Item, ...]:
         """Return the items of some kinds, in the order of the manifest."""
@@ -91,7 +109,7 @@ class Manifest:
 
 def format_manifest(manifest: Manifest) -> bytes:
     """Write a manifest: UTF-8 JSON, keys sorted, one entry a line; the same manifest gives the same bytes."""
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "name": manifest.name,
         "version": manifest.version,
@@ -107,6 +125,8 @@ def format_manifest(manifest: Manifest) -> bytes:
         "services": [_service_document(service) for service in manifest.services],
         "entries": [_entry_document(entry) for entry in manifest.entries],
     }
+    if manifest.accelerators:
+        document["accelerators"] = [driver_need_document(need) for need in manifest.accelerators]
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -151,6 +171,9 @@ def _manifest(fields: Fields) -> Manifest:
         items=tuple(_item(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("items")),
         services=tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")),
         entries=tuple(_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
+        accelerators=tuple(
+            driver_need(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("accelerators", [])
+        ),
     )
 
 
@@ -214,6 +237,7 @@ def _item(fields: Fields) -> Item:
         lineage=fields.texts("lineage", []),
         to=to,
         executable=fields.flag("executable", False),
+        driver=driver_package(fields.mapping("driver")) if kind == "driver" else None,
     )
 
 
@@ -273,6 +297,8 @@ def _item_document(item: Item) -> dict[str, Any]:
     }
     if item.to:
         document |= {"to": item.to, "executable": item.executable}
+    if item.driver is not None:
+        document["driver"] = driver_package_document(item.driver)
     return document
 
 

@@ -9,6 +9,7 @@ from bundler.errors import RecipeError
 from bundler.model.composed import ComposedImage, composed_image
 from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
+from bundler.model.driver_source import DriverSource, StatedNeed, driver_source, stated_needs
 from bundler.model.files import FileSource, file_source
 from bundler.model.image import RegistryImage, registry_image
 from bundler.model.platform import Platform, take_platforms
@@ -45,6 +46,8 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+    drivers: tuple[DriverSource, ...] = ()
+    accelerators: tuple[StatedNeed, ...] = ()
 
 
 def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
@@ -65,6 +68,8 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         python=python_source(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
         debs=deb_sources(fields),
+        drivers=fields.each("drivers", driver_source, []),
+        accelerators=stated_needs(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", recipe_service, []),

@@ -12,6 +12,7 @@ from bundler.model.recipe import Recipe
 from bundler.model.target import Target
 from bundler.resolve.deb import resolve_debs
 from bundler.resolve.digests import Digests
+from bundler.resolve.driver import resolve_drivers, resolve_needs
 from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
@@ -44,6 +45,10 @@ def resolve(
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
+    transport = Transport()
+    wheels = resolve_wheels(recipe.wheels, recipe, what="wheels")
+    os_debs = resolve_debs(recipe.debs, recipe.platforms, hosts)
+    needs = resolve_needs(recipe.accelerators, wheels)
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -54,13 +59,24 @@ def resolve(
         python_suite=recipe.python.suite,
         platforms=recipe.platforms,
         debs=resolve_python(recipe.python, recipe.platforms),
-        wheels=resolve_wheels(recipe.wheels, recipe, what="wheels"),
+        wheels=wheels,
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
-        files=_files(recipe, directory, digests),
+        files=_files(recipe, directory, digests, transport),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
-        os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
+        os_debs=os_debs,
+        drivers=resolve_drivers(
+            recipe.drivers,
+            needs,
+            directory,
+            recipe.platforms,
+            hosts,
+            os_debs,
+            digests=digests,
+            length=lambda url: content_length(url, transport),
+        ),
+        accelerators=needs,
         sha256="",
         sm3="",
     )
@@ -73,6 +89,5 @@ def _keep_date(lock: Lock, before: Lock | None) -> Lock:
     return lock
 
 
-def _files(recipe: Recipe, directory: Path, digests: Digests | None) -> tuple[LockedPath, ...]:
-    transport = Transport()
+def _files(recipe: Recipe, directory: Path, digests: Digests | None, transport: Transport) -> tuple[LockedPath, ...]:
     return resolve_files(recipe.files, directory, digests=digests, length=lambda url: content_length(url, transport))
