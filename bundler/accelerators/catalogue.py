@@ -11,7 +11,7 @@ from importlib.resources import files
 from bundler.accelerators.parsers import PARSERS
 from bundler.errors import IntegrityError
 from bundler.model.document import LINE, Fields
-from bundler.model.driver import DEVICE, TOOL, VENDORS, VERSION, command
+from bundler.model.driver import DEVICE, TOOL, VENDORS, VERSION, command, statuses
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +47,7 @@ class PackageForm:
     tools: tuple[str, ...]
     conflicts: tuple[str, ...]
     reboot: bool
+    statuses: tuple[str, ...]
     fact: Fact
     undo_verified: bool
 
@@ -190,6 +191,7 @@ def _package(fields: Fields, fact: Fact) -> PackageForm:
         tools=fields.texts("tools", match=TOOL),
         conflicts=fields.texts("conflicts"),
         reboot=fields.flag("reboot"),
+        statuses=statuses(fields),
         fact=fact,
         undo_verified=fields.flag("undo_verified"),
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bundler.errors import HostError, TrustError
+from bundler.installer.drivers import due_choices
 from bundler.installer.facts import Facts
-from bundler.installer.steps import STEPS
+from bundler.installer.steps import STEPS, drivers
 from bundler.installer.steps.step import Action
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item
@@ -15,12 +16,16 @@ from bundler.place import SHARED_ABOVE_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What must happen on this host, in order; `store_bytes` and `tree_bytes` are what it adds to the disks."""
+    """What must happen on this host, in order; `store_bytes` and `tree_bytes` are what it adds to the disks.
+
+    With `reboot`, it ends behind a driver that works after a reboot only: what is left is planned anew then.
+    """
 
     wanted: Wanted
     actions: tuple[Action, ...]
     store_bytes: int
     tree_bytes: int
+    reboot: bool = False
 
 
 def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Plan:
@@ -33,12 +38,21 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
     _check_succession(wanted, facts, allow_older=allow_older)
     actions = tuple(action for step in STEPS if (action := step.due(wanted, facts)))
     due = {action.step for action in actions}
+    chosen = due_choices(wanted.manifest, facts.machines)
+    reboot = any(choice.package.reboot for choice in chosen)
+    sizes = [choice.item.descriptor.size for choice in chosen if choice.item]
     return Plan(
         wanted=wanted,
-        actions=actions,
-        store_bytes=store_bytes(wanted, facts) if "store" in due else 0,
+        actions=_up_to_drivers(actions) if reboot else actions,
+        store_bytes=(store_bytes(wanted, facts) if "store" in due else 0) + round(sum(sizes) * _DRIVER_FACTOR),
         tree_bytes=tree_bytes(wanted, facts) if "release" in due else 0,
+        reboot=reboot,
     )
+
+
+def _up_to_drivers(actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    names = [action.step for action in actions]
+    return actions[: names.index(drivers.NAME) + 1]
 
 
 def _check_succession(wanted: Wanted, facts: Facts, *, allow_older: bool) -> None:
@@ -76,6 +90,8 @@ def _check_succession(wanted: Wanted, facts: Facts, *, allow_older: bool) -> Non
 _WHEEL_FACTOR = 4.6
 _RUNTIME_FACTOR = 3.1
 _BLOCK = 4096
+# A guess for what a driver's package unpacks to while it runs.
+_DRIVER_FACTOR = 4
 
 
 def store_bytes(wanted: Wanted, facts: Facts) -> int:

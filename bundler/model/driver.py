@@ -49,7 +49,7 @@ class DriverPackage:
     `upgrade` and `uninstall` are commands with `{file}` for the package; an empty `upgrade` is `install`, an empty
     `uninstall` means that nobody knows one. `tools` are the programs that its build of modules needs beside the
     kernel's headers (`headers`), `conflicts` modules that must not be loaded. With `signed`, the host's secure boot
-    knows its modules. `reboot` says that it works after a reboot only.
+    knows its modules. `reboot` says that it works after a reboot only, `statuses` with which it ends when all is well.
     """
 
     vendor: str
@@ -65,6 +65,7 @@ class DriverPackage:
     conflicts: tuple[str, ...] = ()
     signed: bool = False
     reboot: bool = False
+    statuses: tuple[str, ...] = ("0",)
 
     @property
     def pci(self) -> str:
@@ -135,7 +136,13 @@ def driver_package(fields: Fields) -> DriverPackage:
         conflicts=fields.texts("conflicts", [], match="[a-z0-9_]{1,40}", what="the name of a module"),
         signed=fields.flag("signed", False),
         reboot=fields.flag("reboot", False),
+        statuses=statuses(fields),
     )
+
+
+def statuses(fields: Fields) -> tuple[str, ...]:
+    """Take the statuses with which a command ends when all went well: 0, or those that are listed."""
+    return fields.texts("statuses", ["0"], match="0|[1-9][0-9]{0,2}", what="the status of a program in quotes")
 
 
 def command(fields: Fields, key: str, default: object = None) -> tuple[str, ...]:
@@ -163,6 +170,7 @@ def driver_package_document(package: DriverPackage) -> dict[str, Any]:
     }
     for name in ("upgrade", "uninstall", "cards", "systems", "tools", "conflicts"):
         document |= {name: list(getattr(package, name))} if getattr(package, name) else {}
+    document |= {"statuses": list(package.statuses)} if package.statuses != ("0",) else {}
     for name in ("kernels", "signed", "reboot"):
         document |= {name: getattr(package, name)} if getattr(package, name) else {}
     return document

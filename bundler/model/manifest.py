@@ -222,6 +222,7 @@ def _item(fields: Fields) -> Item:
     if to.startswith("/") or ".." in to.split("/") or "\0" in to:
         raise fields.refuse("to", f'expected a relative path, got "{to}"')
     kind = fields.text("kind")
+    driver = driver_package(fields.mapping("driver")) if kind == "driver" else None
     return Item(
         kind=kind,
         name=fields.text("name", match=_ITEM_NAMES.get(kind, "[^\0]+"), what="a name"),
@@ -237,7 +238,7 @@ def _item(fields: Fields) -> Item:
         lineage=fields.texts("lineage", []),
         to=to,
         executable=fields.flag("executable", False),
-        driver=driver_package(fields.mapping("driver")) if kind == "driver" else None,
+        driver=driver,
     )
 
 

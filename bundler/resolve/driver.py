@@ -215,6 +215,7 @@ def _package(source: DriverSource, facts: Vendor, form: _Form | None, *, place: 
         conflicts=known.conflicts if known else (),
         signed=source.signed,
         reboot=source.reboot if source.reboot is not None else bool(known and known.reboot),
+        statuses=known.statuses if known and source.install is None else ("0",),
     )
 
 

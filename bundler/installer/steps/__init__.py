@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundler.installer.steps import (
+    drivers,
     health,
     launcher,
     packages,
@@ -23,6 +24,7 @@ STEPS: tuple[Step, ...] = (
     packages,
     release,
     stop,
+    drivers,
     settings,
     units,
     switch,
