@@ -36,7 +36,8 @@ class Card:
 class PackageForm:
     """A form in which a vendor gives its driver: `pattern` takes the name of its file apart.
 
-    The named groups are `name`, `version`, and where they stand in it `machine`, `family` and `system`.
+    The named groups are `name`, `version`, and where they stand in it `machine`, `family` and `system`. An empty
+    `install` means that nobody knows how it is installed without questions.
     """
 
     name: str
@@ -185,7 +186,7 @@ def _package(fields: Fields, fact: Fact) -> PackageForm:
     return PackageForm(
         name=fields.text("name"),
         pattern=_pattern(fields, groups=("name", "version")),
-        install=command(fields, "install"),
+        install=command(fields, "install", []),
         upgrade=command(fields, "upgrade", []),
         uninstall=command(fields, "uninstall", []),
         tools=fields.texts("tools", match=TOOL),

@@ -18,6 +18,7 @@ from keystore.errors import KeystoreError
 # Each command is loaded when it is called: the isolated host lacks what the connected one resolves with.
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "target": ("bundler.cli.target", "target_group"),
+    "drivers": ("bundler.cli.drivers", "drivers_command"),
     "lock": ("bundler.cli.make", "lock_command"),
     "build": ("bundler.cli.make", "build_command"),
     "verify": ("bundler.cli.check", "verify_command"),

@@ -191,6 +191,12 @@ def _recognise(source: DriverSource, facts: Vendor, *, place: str) -> _Form | No
 def _package(source: DriverSource, facts: Vendor, form: _Form | None, *, place: str) -> DriverPackage:
     """Put together what the catalogue and the recipe say; the recipe wins."""
     missing = [name for name, given in (("version", source.version), ("install", source.install)) if not given]
+    if form and not form.form.install and source.install is None:
+        raise RecipeError(
+            f"nobody knows how {describe(source.file_name)} is installed without questions",
+            place=place,
+            hint='say the words behind its name that the vendor documents: install: ["--silent"]',
+        )
     if form is None and missing:
         raise RecipeError(
             f"{describe(source.file_name)} is none of {facts.title}'s packages that the catalogue knows",
