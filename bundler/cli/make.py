@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from bundler.accelerators.decide import told_need
 from bundler.build import Built, build, read_inputs
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
@@ -109,6 +110,9 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
             digests=digests,
         )
     _print_targets(lock, targets, findings)
+    for need in () if targets else lock.accelerators:
+        least = f"{need.vendor} >= {need.minimum}: {told_need(need)}"
+        click.echo(tr(f"needs driver {least}", f"需要驱动 {least}"))
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)
         click.echo(

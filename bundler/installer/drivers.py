@@ -21,6 +21,8 @@ from bundler.model.manifest import Item, Manifest
 from bundler.run import run
 from bundler.store import PIECE_BYTES, Store, write_file
 
+# Where a package unpacks while it runs, below the directory of the records.
+WORK = "work"
 _INSTALL_TIMEOUT_S = 3600
 _ANY_STATUS = range(256)
 _SHOWN_LINES = 20
@@ -182,7 +184,7 @@ def run_package(layout: Layout, own: OwnDriver, words: Sequence[str]) -> None:
     blob = Store(layout.store).path(own.sha256)
     if FILE in words:
         _check(blob, own)
-    work = layout.drivers / "work"
+    work = layout.drivers / WORK
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:

@@ -79,6 +79,36 @@ def keystore(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"FERRY_KEYSTORE": str(tmp_path_factory.mktemp("keys") / "keystore")}
 
 
+@pytest.fixture(scope="module")
+def target(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what the probe says of the machine with a card and an old driver."""
+    put_cards(machine, "gpu")
+    put_driver(machine, "535.54.03")
+    path = probe(machine, tmp_path_factory.mktemp("target") / "bank.yaml")
+    machine.run(["rm", "/usr/bin/nvidia-smi"])
+    take_cards(machine)
+    return path
+
+
+@pytest.fixture(scope="module")
+def gpu(target: Path, stick: Path, keystore: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the name of a bundle that was locked for the machine, with the driver that fits it of four."""
+    directory = tmp_path_factory.mktemp("recipes") / "whole"
+    recipe = make_recipe(directory, {OLDER: {}, NVIDIA: {}, NEWER: {"kernels": "<3"}, ASCEND: {}})
+    locked = ferry("lock", recipe, "--target", target).stdout
+    assert "nvidia 535.54.03, gets 570.124.06" in locked
+    assert locked.endswith(", 1 drivers\n")
+    assert ferry("lock", recipe, "--target", target).stdout.endswith("is up to date\n")
+    (chosen,) = yaml.safe_load((recipe / "recipe.lock.yaml").read_text())["drivers"]
+    assert (chosen["path"], chosen["targets"]) == (NVIDIA, ["bank"])
+    for name in ("gpu.tar", "again.tar"):
+        ferry("build", recipe, "--yes", "-o", stick / name, **keystore)
+    assert (stick / "gpu.tar").read_bytes() == (stick / "again.tar").read_bytes()
+    (stick / "again.tar").unlink()
+    ferry("keystore", "public", "-o", stick / "release.pem", **keystore)
+    return "gpu.tar"
+
+
 def put_cards(machine: Machine, kind: str) -> None:
     """Let the machine see a card: PCI as it is in a directory of the stick."""
     machine.run(["mount", "--bind", f"/mnt/stick/{kind}/sys/bus/pci/devices", "/sys/bus/pci/devices"])
@@ -117,55 +147,44 @@ def reasons(printed: str) -> dict[str, str]:
     return {step["step"]: step["reason"] for step in json.loads(printed)["steps"]}
 
 
-def test_a_driver_too_old_is_refused_or_replaced(
-    machine: Machine, stick: Path, keystore: dict[str, str], tmp_path: Path
+def test_a_driver_too_old_is_refused_where_none_is_given(
+    machine: Machine, target: Path, stick: Path, keystore: dict[str, str], tmp_path: Path
 ) -> None:
+    told = [
+        f"driver 535.54.03 is too old, the payload needs 550.54.14 or newer: {NOTES}; no driver is given for it",
+        "hint: name one that fits under drivers in the recipe, or install one by hand: NVIDIA-Linux-x86_64-VERSION.run",
+    ]
+    recipe = make_recipe(tmp_path / "bare", {})
+    refused = ferry("lock", recipe, "--target", target, code=4)
+    assert refused.stderr.splitlines() == [f"error: drivers: bank, NVIDIA: {told[0]}", told[1]]
+    ferry("lock", recipe)
+    ferry("build", recipe, "--yes", "-o", stick / "bare.tar", **keystore)
+    ferry("keystore", "public", "-o", stick / "release.pem", **keystore)
     put_cards(machine, "gpu")
     put_driver(machine, "535.54.03")
-    target = probe(machine, tmp_path / "bank.yaml")
-
-    bare = make_recipe(tmp_path / "bare", {})
-    refused = ferry("lock", bare, "--target", target, code=4)
-    assert refused.stderr.splitlines() == [
-        "error: drivers: bank, NVIDIA: driver 535.54.03 is too old, the payload needs 550.54.14 or newer: "
-        f"{NOTES}; no driver is given for it",
-        "hint: name one that fits under drivers in the recipe, or install one by hand: NVIDIA-Linux-x86_64-VERSION.run",
-    ]
-    ferry("lock", bare)
-    ferry("build", bare, "--yes", "-o", stick / "bare.tar", **keystore)
-    ferry("keystore", "public", "-o", stick / "release.pem", **keystore)
     before = listing(machine)
     done = install(machine, "bare.tar", code=8)
-    assert done.stderr.splitlines()[-2:] == [
-        "error: drivers: NVIDIA: driver 535.54.03 is too old, the payload needs 550.54.14 or newer: "
-        f"{NOTES}; no driver is given for it",
-        "hint: name one that fits under drivers in the recipe, or install one by hand: NVIDIA-Linux-x86_64-VERSION.run",
-    ]
+    assert done.stderr.splitlines()[-2:] == [f"error: drivers: NVIDIA: {told[0]}", told[1]]
     assert listing(machine) ^ before == set()
+    machine.run(["rm", "/usr/bin/nvidia-smi"])
+    take_cards(machine)
 
-    recipe = make_recipe(tmp_path / "whole", {OLDER: {}, NVIDIA: {}, NEWER: {"kernels": "<3"}, ASCEND: {}})
-    locked = ferry("lock", recipe, "--target", target).stdout
-    assert "nvidia 535.54.03, gets 570.124.06" in locked
-    assert locked.endswith(", 1 drivers\n")
-    assert ferry("lock", recipe, "--target", target).stdout.endswith("is up to date\n")
-    (chosen,) = yaml.safe_load((recipe / "recipe.lock.yaml").read_text())["drivers"]
-    assert (chosen["path"], chosen["targets"]) == (NVIDIA, ["bank"])
-    for name in ("gpu.tar", "again.tar"):
-        ferry("build", recipe, "--yes", "-o", stick / name, **keystore)
-    assert (stick / "gpu.tar").read_bytes() == (stick / "again.tar").read_bytes()
-    (stick / "again.tar").unlink()
 
-    planned = install(machine, "gpu.tar", "--dry-run", "--json").stdout
+def test_a_driver_too_old_is_replaced_by_the_one_that_the_lock_chose(machine: Machine, gpu: str) -> None:
+    put_cards(machine, "gpu")
+    put_driver(machine, "535.54.03")
+    planned = install(machine, gpu, "--dry-run", "--json").stdout
     assert reasons(planned)["drivers"] == (
         f"nvidia: driver 535.54.03 is too old, 550.54.14 or newer is needed: {NOTES}; installs 570.124.06; "
         "this cannot be undone: the package of 535.54.03 is not in the host's store"
     )
     assert machine.run(["nvidia-smi"]).stdout == "535.54.03\n"
-    install(machine, "gpu.tar")
+    install(machine, gpu)
     assert machine.run(["nvidia-smi"]).stdout == "570.124.06\n"
     assert b"air gap" in machine.http(8070, "GET", "/").body
-    assert json.loads(install(machine, "gpu.tar", "--json").stdout)["planned"] == 0
-    assert "arguments: --silent --dkms\n" in machine.run(["cat", "/var/lib/ferry/drivers/nvidia-570.124.06.log"]).stdout
+    assert json.loads(install(machine, gpu, "--json").stdout)["planned"] == 0
+    log = machine.run(["cat", "/var/lib/ferry/drivers/nvidia-570.124.06.log"]).stdout
+    assert "arguments: --silent --dkms\n" in log
     said = machine.run(["ferry", "host", "uninstall", "--yes"]).stdout
     assert said.splitlines()[-1] == "The driver stays: nvidia 570.124.06 (in place of 535.54.03)"
     assert machine.run(["nvidia-smi"]).stdout == "570.124.06\n"
@@ -173,25 +192,23 @@ def test_a_driver_too_old_is_refused_or_replaced(
     take_cards(machine)
 
 
-def test_a_driver_comes_and_goes_with_the_bundle(
-    machine: Machine, stick: Path, keystore: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_driver_comes_and_goes_with_the_bundle(machine: Machine, gpu: str) -> None:
     """Every step that fails afterwards takes it back, and a host without the card is left alone."""
     files = listing(machine)
-    install(machine, "gpu.tar")
-    assert "drivers" not in reasons(install(machine, "gpu.tar", "--json").stdout)
+    install(machine, gpu)
+    assert "drivers" not in reasons(install(machine, gpu, "--json").stdout)
     machine.run(["ferry", "host", "uninstall", "--yes"])
     assert listing(machine) ^ files == set()
 
     put_cards(machine, "gpu")
     dropin = "/etc/systemd/system/ferry-hello.service.d"
     machine.run(["sh", "-c", f"mkdir {dropin} && printf '[Service]\nExecStartPre=/bin/false\n' > {dropin}/a.conf"])
-    done = install(machine, "gpu.tar", code=8)
-    assert "step health failed; this host is as it was before" in done.stderr
+    done = install(machine, gpu, code=9)
+    assert "step services failed; this host is as it was before" in done.stderr
     machine.run(["rm", "-r", dropin])
     assert listing(machine) ^ files == set()
 
-    install(machine, "gpu.tar")
+    install(machine, gpu)
     assert machine.run(["nvidia-smi"]).stdout == "570.124.06\n"
     machine.run(["ferry", "host", "uninstall", "--yes"])
     assert listing(machine) ^ files == set(), "uninstall leaves nothing behind"
@@ -207,6 +224,7 @@ def test_a_driver_that_needs_a_reboot_goes_on_after_it(
     recipe = make_recipe(tmp_path / "recipe", {NVIDIA: {}, ASCEND: {}})
     assert "ascend none, gets 25.2.0" in ferry("lock", recipe, "--target", target).stdout
     ferry("build", recipe, "--yes", "-o", stick / "npu.tar", **keystore)
+    ferry("keystore", "public", "-o", stick / "release.pem", **keystore)
 
     done = install(machine, "npu.tar")
     assert done.stdout.splitlines()[-1] == "Reboot this host now, then run the same command again."
