@@ -37,9 +37,15 @@ from bundler.model.platform import PLATFORMS, Platform, parse_platform
 _ARCHITECTURES = tuple(platform.architecture for platform in PLATFORMS)
 
 
+UNUSED = "unused"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatedNeed:
-    """What a recipe says that its payload was built for; `minor` takes what runs it with a loss."""
+    """What a recipe says that its payload was built for; `minor` takes what runs it with a loss.
+
+    `what` is UNUSED where the payload does not use the vendor's cards, whatever its wheels were built for.
+    """
 
     vendor: str
     what: str
@@ -139,6 +145,10 @@ def stated_needs(fields: Fields) -> tuple[StatedNeed, ...]:
         if not whole.has(name):
             continue
         one = whole.mapping(name)
+        if one.has(UNUSED) and one.flag(UNUSED):
+            found.append(StatedNeed(vendor=name, what=UNUSED, version=""))
+            one.close()
+            continue
         minor = one.flag("minor_compatibility", False) if name == "nvidia" else False
         for what in whats:
             if one.has(what):

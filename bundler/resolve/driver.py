@@ -14,7 +14,7 @@ from bundler.errors import RecipeError, ResolveError
 from bundler.model.deb import LockedDeb
 from bundler.model.document import describe
 from bundler.model.driver import FILE, VENDORS, VERSION, DriverNeed, DriverPackage, version_key
-from bundler.model.driver_source import DriverSource, LockedDriver, StatedNeed
+from bundler.model.driver_source import UNUSED, DriverSource, LockedDriver, StatedNeed
 from bundler.model.files import LockedPath
 from bundler.model.platform import PLATFORMS, Platform
 from bundler.model.target import Target
@@ -40,8 +40,14 @@ def resolve_needs(stated: tuple[StatedNeed, ...], wheels: Sequence[LockedPackage
     Raises:
         ResolveError: the catalogue does not know a version.
     """
-    said = [Requirement(vendor=one.vendor, what=one.what, version=one.version, minor=one.minor) for one in stated]
-    return needs_of(said, requirements_of((package.name, package.version) for package in wheels))
+    unused = {one.vendor for one in stated if one.what == UNUSED}
+    said = [
+        Requirement(vendor=one.vendor, what=one.what, version=one.version, minor=one.minor)
+        for one in stated
+        if one.what != UNUSED
+    ]
+    told = requirements_of((package.name, package.version) for package in wheels)
+    return needs_of(said, [one for one in told if one.vendor not in unused])
 
 
 def resolve_drivers(

@@ -94,6 +94,8 @@ def test_a_recipe_names_drivers_and_what_its_payload_was_built_for(tmp_path: Pat
         StatedNeed(vendor="ascend", what="torch_npu", version="2.9.0"),
     )
     assert read_recipe(HELLO).drivers == read_recipe(HELLO).accelerators == ()
+    recipe = read_recipe(recipe_with(tmp_path, accelerators={"nvidia": {"unused": True}}))
+    assert recipe.accelerators == (StatedNeed(vendor="nvidia", what="unused", version=""),)
 
 
 PLAIN = {"vendor": "nvidia", "path": NVIDIA, "sha256": "a" * 64}
@@ -138,6 +140,8 @@ def test_what_is_wrong_with_a_driver_is_named(tmp_path: Path, changes: dict[str,
     ("given", "refusal"),
     [
         ({"amd": {"rocm": "6"}}, "accelerators.amd: unknown field"),
+        ({"nvidia": {"unused": True, "cuda": "12.4"}}, "accelerators.nvidia.cuda: unknown field"),
+        ({"nvidia": {"unused": False}}, "accelerators.nvidia: expected one of cuda, driver, got nothing"),
         ({"nvidia": {"cann": "8.5"}}, "accelerators.nvidia.cann: unknown field"),
         ({"nvidia": {}}, "accelerators.nvidia: expected one of cuda, driver, got nothing"),
         ({"nvidia": {"cuda": 12.4}}, 'accelerators.nvidia.cuda: expected text, got "12.4"'),
@@ -551,6 +555,7 @@ def test_needs_come_from_the_recipe_and_from_its_wheels() -> None:
     (need,) = resolve_needs((StatedNeed(vendor="nvidia", what="cuda", version="12.4", minor=True),), [torch])
     assert need.minimum == "525.60.13"
     assert resolve_needs((), []) == ()
+    assert resolve_needs((StatedNeed(vendor="nvidia", what="unused", version=""),), [torch]) == ()
 
 
 def findings(target: Target, *drivers: LockedDriver) -> list[Finding]:
