@@ -22,10 +22,7 @@ NVIDIA = "NVIDIA-Linux-x86_64-570.124.06.run"
 OLDER = "NVIDIA-Linux-x86_64-550.54.14.run"
 NEWER = "NVIDIA-Linux-x86_64-595.45.04.run"
 ASCEND = "Ascend-hdk-910b-npu-driver_25.2.0_linux-x86-64.run"
-NOTES = (
-    "cuda 12.4 (the recipe), by NVIDIA CUDA Toolkit Release Notes 13.1 and 13.2: the table of toolkits and their "
-    "driver versions (Linux x86_64), and the ranges for minor version compatibility"
-)
+NOTES = "cuda 12.4 (the recipe), by NVIDIA CUDA Toolkit Release Notes 13.1 and 13.2 (Linux x86_64)"
 LISTING = (
     "find / -xdev -not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -not -path '/tmp/*' -not -path '/mnt/*' "
     "-not -path '/root/*' -not -path '/var/log/*' -not -path '/var/tmp/*' -not -path '/var/lib/systemd/*' | sort"

@@ -18,10 +18,7 @@ from bundler.model.manifest import parse_manifest
 
 pytestmark = pytest.mark.network
 NVIDIA = "NVIDIA-Linux-x86_64-570.124.06.run"
-NOTES = (
-    "NVIDIA CUDA Toolkit Release Notes 13.1 and 13.2: the table of toolkits and their driver versions (Linux x86_64), "
-    "and the ranges for minor version compatibility"
-)
+NOTES = "NVIDIA CUDA Toolkit Release Notes 13.1 and 13.2 (Linux x86_64)"
 TARGET = """\
 format: ferry/target/v1
 os: {id: debian, version: "12", name: Debian, codename: bookworm}
