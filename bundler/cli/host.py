@@ -311,7 +311,7 @@ def uninstall(yes: bool, keep_data: bool, keep_drivers: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))
         click.confirm(question, abort=True)
-    staying = staying_drivers(_LAYOUT)
+    staying = staying_drivers(_LAYOUT, keep=keep_drivers)
     units = uninstall_all(_LAYOUT, HostSystemd(), keep_data=keep_data, keep_drivers=keep_drivers)
     listed = ", ".join(units) or "-"
     click.echo(tr(f"Removed, with its services: {listed}", f"已卸载，包括服务：{listed}"))

@@ -1,12 +1,11 @@
-"""The drivers of this host: which one a bundle installs, what Ferry brought, and how a package is run."""
+"""The drivers of this host: which one a bundle installs, and how a package is run and taken back."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,33 +14,17 @@ from bundler.accelerators.decide import Decision, Machine, decide, told_need
 from bundler.errors import HostError, IntegrityError, StepError
 from bundler.installer.cards import PLACES, find_program
 from bundler.installer.layout import Layout
-from bundler.model.document import Fields
-from bundler.model.driver import FILE, FILE_NAME, VERSION, DriverPackage, driver_package, driver_package_document
+from bundler.installer.own_driver import OwnDriver, read_own, record_own
+from bundler.model.driver import FILE, DriverPackage
 from bundler.model.manifest import Item, Manifest
 from bundler.run import run
-from bundler.store import PIECE_BYTES, Store, write_file
+from bundler.store import PIECE_BYTES, Store
 
 # Where a package unpacks while it runs, below the directory of the records.
 WORK = "work"
 _INSTALL_TIMEOUT_S = 3600
 _ANY_STATUS = range(256)
 _SHOWN_LINES = 20
-_BOOT = "[0-9a-f-]{0,40}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OwnDriver:
-    """A driver that Ferry brought: its package's file, the version before it ("" for none), and in which boot.
-
-    It `is_done` when its package ended well.
-    """
-
-    package: DriverPackage
-    file: str
-    sha256: str
-    before: str
-    boot: str
-    is_done: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,67 +96,6 @@ def earlier(known: Sequence[Item], name: str, version: str) -> Item | None:
     )
 
 
-def read_own(layout: Layout) -> dict[str, OwnDriver]:
-    """Return the drivers that Ferry brought to this host, by vendor.
-
-    Raises:
-        IntegrityError: a record is damaged.
-    """
-    found = {}
-    for path in sorted(layout.drivers.glob("*.json")):
-        own = _parse_own(path.read_bytes(), place=str(path))
-        found[own.package.vendor] = own
-    return found
-
-
-def _parse_own(data: bytes, *, place: str) -> OwnDriver:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError("expected the record of a driver in JSON", place=place) from error
-    fields = Fields(document, place=place, error=IntegrityError)
-    return OwnDriver(
-        package=driver_package(fields.mapping("package")),
-        file=fields.text("file", match=FILE_NAME),
-        sha256=fields.hex("sha256"),
-        before=fields.text("before", match=f"({VERSION})?"),
-        boot=fields.text("boot", match=_BOOT),
-        is_done=fields.flag("is_done"),
-    )
-
-
-def record_own(layout: Layout, name: str, own: OwnDriver | None) -> None:
-    """Write down that a driver is Ferry's, or that none is."""
-    path = layout.drivers / f"{name}.json"
-    if own is None:
-        path.unlink(missing_ok=True)
-        return
-    document = {
-        "package": driver_package_document(own.package),
-        "file": own.file,
-        "sha256": own.sha256,
-        "before": own.before,
-        "boot": own.boot,
-        "is_done": own.is_done,
-    }
-    layout.drivers.mkdir(parents=True, exist_ok=True)
-    write_file(path, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
-
-
-def boot_id(layout: Layout) -> str:
-    """Return what names this boot of the kernel; it differs after a reboot."""
-    try:
-        text = layout.at("/proc/sys/kernel/random/boot_id").read_text("ascii", "replace").strip()
-    except OSError:
-        return ""
-    return text if re.fullmatch(_BOOT, text) else ""
-
-
-def waits_for_reboot(own: OwnDriver, boot: str) -> bool:
-    """Say whether a driver works after a reboot only that has not been."""
-    return own.is_done and own.package.reboot and own.boot == boot
-
-
 def run_package(layout: Layout, own: OwnDriver, words: Sequence[str]) -> None:
     """Run a command of a package, whose bytes are checked once more; its output goes to a log.
 
@@ -237,23 +159,31 @@ def remove_drivers(layout: Layout) -> None:
     """Remove the drivers that Ferry brought to cards that had none before.
 
     Raises:
-        IntegrityError, StepError: see `run_package`.
+        IntegrityError, StepError: a record is damaged, or see `run_package`; the hint says how to leave them.
     """
-    for name, own in read_own(layout).items():
-        if not own.before and own.package.uninstall and own.is_done:
-            try:
+    try:
+        for name, own in read_own(layout).items():
+            if not own.before and own.package.uninstall and own.is_done:
                 run_package(layout, own, own.package.uninstall)
-            except StepError as error:
-                hint = "to leave drivers as they are: ferry host uninstall --keep-drivers"
-                raise StepError(error.message, place=error.place, hint=hint) from error
-        record_own(layout, name, None)
+            record_own(layout, name, None)
+    except (IntegrityError, StepError) as error:
+        hint = "to leave drivers as they are: ferry host uninstall --keep-drivers"
+        raise type(error)(error.message, place=error.place, hint=hint) from error
 
 
-def staying_drivers(layout: Layout) -> tuple[str, ...]:
-    """Say which drivers of Ferry an uninstall leaves, and why."""
-    return tuple(
-        f"{name} {own.package.version} "
-        + (f"(in place of {own.before})" if own.before else "(no way to remove it is known)")
-        for name, own in read_own(layout).items()
-        if own.before or not own.package.uninstall
-    )
+def staying_drivers(layout: Layout, *, keep: bool = False) -> tuple[str, ...]:
+    """Say which drivers of Ferry an uninstall leaves, and why; all of them with `keep`."""
+    with suppress(IntegrityError):
+        reasons = {
+            f"{name} {own.package.version}": _why_staying(own, keep=keep) for name, own in read_own(layout).items()
+        }
+        return tuple(f"{driver} ({reason})" for driver, reason in reasons.items() if reason)
+    return ()
+
+
+def _why_staying(own: OwnDriver, *, keep: bool) -> str:
+    if keep:
+        return "as asked"
+    if own.before:
+        return f"in place of {own.before}"
+    return "" if own.package.uninstall else "no way to remove it is known"

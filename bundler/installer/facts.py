@@ -12,8 +12,8 @@ from bundler.accelerators.decide import Machine
 from bundler.errors import FerryError, TrustError
 from bundler.installer.answer import why_not_ready
 from bundler.installer.cards import gather_machines
-from bundler.installer.drivers import OwnDriver, boot_id, read_own
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
+from bundler.installer.own_driver import OwnDriver, boot_id, read_own
 from bundler.installer.packages import installed_packages, own_packages
 from bundler.installer.ports import listeners
 from bundler.installer.release import Release, read_releases

@@ -6,9 +6,10 @@ import os
 
 from bundler.accelerators.catalogue import vendor
 from bundler.errors import HostError
-from bundler.installer.drivers import choose, waits_for_reboot
+from bundler.installer.drivers import choose
 from bundler.installer.facts import Facts
 from bundler.installer.layout import MARK, Layout, unit_name
+from bundler.installer.own_driver import waits_for_reboot
 from bundler.installer.plan import Plan
 
 # What the services' bytecode, the journal, settings and the file systems' own bookkeeping may take.

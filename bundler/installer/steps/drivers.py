@@ -6,18 +6,9 @@ from dataclasses import replace
 
 from bundler.errors import HostError, StepError
 from bundler.installer.cards import read_driver
-from bundler.installer.drivers import (
-    Choice,
-    OwnDriver,
-    boot_id,
-    due_choices,
-    earlier,
-    read_own,
-    reason,
-    record_own,
-    run_package,
-)
+from bundler.installer.drivers import Choice, due_choices, earlier, reason, run_package
 from bundler.installer.facts import Facts
+from bundler.installer.own_driver import OwnDriver, boot_id, read_own, record_own
 from bundler.installer.steps.step import Action, Job, list_reasons
 from bundler.installer.wanted import Wanted
 from bundler.model.driver import version_key

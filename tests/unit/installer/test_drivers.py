@@ -17,8 +17,9 @@ from hosts import Host, free_port, host_manifest, service
 from bundler.errors import HostError, IntegrityError, StepError
 from bundler.installer.apply import Done
 from bundler.installer.cards import gather_machines, read_driver
-from bundler.installer.drivers import read_own, staying_drivers
+from bundler.installer.drivers import staying_drivers
 from bundler.installer.install import Outcome
+from bundler.installer.own_driver import read_own
 from bundler.installer.uninstall import uninstall
 from bundler.model.descriptor import OCTETS, Descriptor
 from bundler.model.driver import DriverNeed, DriverPackage
@@ -366,10 +367,18 @@ def test_a_damaged_record_is_refused(gpu: Host, packages: Callable[..., Path], t
         record.write_text(damaged)
         with pytest.raises(IntegrityError, match=f"^{re.escape(str(record))}"):
             gpu.install(made)
+        assert staying_drivers(gpu.layout) == ()
+    with pytest.raises(IntegrityError) as refused:
+        uninstall(gpu.layout, gpu.systemd)
+    assert refused.value.hint == "to leave drivers as they are: ferry host uninstall --keep-drivers"
+    uninstall(gpu.layout, gpu.systemd, keep_drivers=True)
+    assert not gpu.layout.state.exists()
 
 
 def test_an_uninstall_may_leave_drivers(gpu: Host, packages: Callable[..., Path], tmp_path: Path) -> None:
     gpu.install(bundle(tmp_path, (packages("nvidia", "570.26", root=gpu.root), nvidia("570.26"))))
+    assert staying_drivers(gpu.layout) == ()
+    assert staying_drivers(gpu.layout, keep=True) == ("nvidia 570.26 (as asked)",)
     uninstall(gpu.layout, gpu.systemd, keep_drivers=True)
     assert read_driver(gpu.layout, "nvidia") == "570.26"
     assert not gpu.layout.state.exists()
