@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def stick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "probe.sh").write_bytes(probe_script())
     add_card(directory / "gpu", "01:00.0", "10de", "20b2", "030200")
     add_card(directory / "npu", "c1:00.0", "19e5", "d802")
+    add_card(directory / "mlu", "13:00.0", "cabc", "0370")
     return directory
 
 
@@ -236,4 +238,44 @@ def test_a_driver_that_needs_a_reboot_goes_on_after_it(
     assert b"air gap" in machine.http(8070, "GET", "/").body
     machine.run(["ferry", "host", "uninstall", "--yes"])
     assert listing(machine) ^ files == set(), "uninstall leaves nothing behind"
+    take_cards(machine)
+
+
+def test_a_driver_in_a_debian_package_is_handled_by_dpkg(
+    machine: Machine, stick: Path, keystore: dict[str, str], tmp_path: Path
+) -> None:
+    name = "cambricon-mlu-driver-ubuntu20.04-dkms_5.10.22_amd64.deb"
+    recipe = make_recipe(tmp_path / "recipe", {})
+    tree = tmp_path / "tree"
+    for path, text in {
+        "DEBIAN/control": (
+            "Package: cambricon-mlu-driver-ubuntu20.04-dkms\nVersion: 5.10.22\nArchitecture: amd64\n"
+            "Maintainer: A <a@b.example>\nDescription: A driver\n"
+        ),
+        "usr/bin/cnmon": "#!/bin/sh\necho '| CNMON v5.10.22                Driver v5.10.22 |'\n",
+    }.items():
+        (tree / path).parent.mkdir(parents=True)
+        (tree / path).write_text(text)
+    (tree / "usr/bin/cnmon").chmod(0o755)
+    subprocess.run(["dpkg-deb", "--build", "--root-owner-group", tree, recipe / name], check=True, capture_output=True)
+    document = yaml.safe_load((recipe / "recipe.yaml").read_text())
+    digest = hashlib.sha256((recipe / name).read_bytes()).hexdigest()
+    given = {"vendor": "cambricon", "path": name, "sha256": digest, "needs_headers": False, "systems": ["debian-12"]}
+    document |= {"accelerators": {"cambricon": {"cntoolkit": "3.7.2"}}, "drivers": [given]}
+    (recipe / "recipe.yaml").write_text(yaml.safe_dump(document))
+    ferry("lock", recipe)
+    ferry("build", recipe, "--yes", "-o", stick / "mlu.tar", **keystore)
+    ferry("keystore", "public", "-o", stick / "release.pem", **keystore)
+
+    files = listing(machine)
+    put_cards(machine, "mlu")
+    planned = reasons(install(machine, "mlu.tar", "--dry-run", "--json").stdout)["drivers"]
+    assert "not confirmed by the vendor; installs 5.10.22; undo removes it" in planned
+    install(machine, "mlu.tar")
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", "cambricon-mlu-driver-ubuntu20.04-dkms"]
+    assert machine.run(query).stdout == "installed"
+    machine.run(["ferry", "host", "uninstall", "--yes"])
+    assert machine.run(query, check=False).returncode == 1
+    kept = {path for path in listing(machine) ^ files if not path.startswith("/var/lib/dpkg/")}
+    assert kept == set(), "uninstall leaves nothing behind but the books of dpkg"
     take_cards(machine)
