@@ -297,6 +297,7 @@ def _manifest(
         items=items,
         services=recipe.services,
         entries=tuple(entries),
+        accelerators=lock.accelerators,
     )
     return manifest, small
 

@@ -68,11 +68,11 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
     transport = Transport()
     images = [image for image in lock.images if image.platform == platform]
     with tempfile.TemporaryDirectory(prefix="ferry-fetch-") as work:
-        local = _local(lock, store)
+        local = _local(lock, platform, store)
         progress.start("copy", sum(file.size for file in local))
         in_threads([_taken(file, directory, store, progress) for file in local], threads=os.cpu_count() or 1)
         wanted = [
-            *_wanted_urls(lock, store),
+            *_wanted_urls(lock, platform, store),
             *_wanted(lock, platform, Path(work), store),
             *_wanted_charts(lock, transport, store),
             *_wanted_rpms(lock, platform, store),
@@ -118,25 +118,20 @@ def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress
     return work
 
 
-def _files(lock: Lock) -> list[LockedPath]:
-    """List every file of the lock that is on this host or behind a URL."""
-    return [*lock.files, *(file for chart in lock.charts for file in chart.files)]
-
-
-def _local(lock: Lock, store: Store) -> list[LockedPath]:
+def _local(lock: Lock, platform: Platform, store: Store) -> list[LockedPath]:
     """List the files of this host that are to be copied, each content once; small ones always."""
-    files = {file.sha256: file for file in _files(lock) if not file.url}
+    files = {file.sha256: file for file in lock.paths(platform) if not file.url}
     return [
         file for file in files.values() if file.size <= _ALWAYS_UP_TO_BYTES or not store.has(file.sha256, file.size)
     ]
 
 
-def _wanted_urls(lock: Lock, store: Store) -> Iterator[_Wanted]:
+def _wanted_urls(lock: Lock, platform: Platform, store: Store) -> Iterator[_Wanted]:
     """List what is behind URLs and missing, each content once with every URL that has it."""
-    files = _files(lock)
-    for sha256, size in dict.fromkeys((file.sha256, file.size) for file in files if file.url):
+    behind = [file for file in lock.paths(platform) if file.url]
+    for sha256, size in dict.fromkeys((file.sha256, file.size) for file in behind):
         if not store.has(sha256, size):
-            same = [file for file in files if file.url and (file.sha256, file.size) == (sha256, size)]
+            same = [file for file in behind if (file.sha256, file.size) == (sha256, size)]
             urls = tuple(dict.fromkeys(file.url for file in same))
             yield _Wanted(name=same[0].to, sha256=sha256, size=size, media_type=OCTETS, urls=urls)
 

@@ -18,6 +18,7 @@ from keystore.errors import KeystoreError
 # Each command is loaded when it is called: the isolated host lacks what the connected one resolves with.
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "target": ("bundler.cli.target", "target_group"),
+    "drivers": ("bundler.cli.drivers", "drivers_command"),
     "lock": ("bundler.cli.lock", "lock_group"),
     "build": ("bundler.cli.make", "build_command"),
     "scan": ("bundler.cli.scan", "scan_group"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from bundler.accelerators.decide import told_need
 from bundler.archive import read_head
 from bundler.cli.messages import tr
 from bundler.cli.policy import make_policy, policy_options, shown
@@ -165,6 +166,8 @@ def _print_manifest(manifest: Manifest, items: bool) -> None:
         (tr("services", "服务"), ", ".join(f"{one.name} :{one.port}" for one in manifest.services) or "-"),
         (tr("made by", "生成工具"), f"ferry {manifest.ferry_version}"),
     ]
+    for need in manifest.accelerators:
+        rows.append((tr("driver", "驱动"), f"{need.vendor} >= {need.minimum}: {told_need(need)}"))
     for name, value in rows:
         click.echo(f"{name:<10}{value}")
     if items:

@@ -17,6 +17,7 @@ import click
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.errors import HostError
+from bundler.installer.drivers import staying_drivers
 from bundler.installer.install import Options, Outcome
 from bundler.installer.install import install as install_bundle
 from bundler.installer.layout import Layout
@@ -212,6 +213,13 @@ def _show_plan(plan: Plan, stopped_at: str | None) -> None:
         return
     for action in plan.actions:
         click.echo(f"  {action.step:<9} {action.reason}")
+    if plan.reboot:
+        click.echo(
+            tr(
+                "Then this host must reboot, and the same command goes on with the rest.",
+                "随后须重启本机，再执行同一命令以完成其余步骤。",
+            )
+        )
     store, tree = plan.store_bytes / 1e6, plan.tree_bytes / 1e6
     if store or tree:
         click.echo(
@@ -229,6 +237,11 @@ def _show_done(outcome: Outcome, seconds: float) -> None:
     for done in outcome.done:
         click.echo(f"{done.seconds:8.2f} s  {done.action.step}")
     click.echo(f"{seconds:8.2f} s  " + tr("in all", "合计"))
+    if outcome.plan.reboot:
+        click.echo(
+            tr("Reboot this host now, then run the same command again.", "请立即重启本机，然后再次执行同一命令。")
+        )
+        return
     names = ", ".join(service.name for service in outcome.plan.wanted.services)
     click.echo(tr(f"Installed and ready: {names}", f"已安装并就绪：{names}"))
 
@@ -250,6 +263,7 @@ def _document(outcome: Outcome, seconds: float, *, dry_run: bool) -> dict[str, o
             for action in plan.actions
         ],
         "packages_left_out": list(plan.left_out),
+        "reboot": plan.reboot,
         "store_bytes": plan.store_bytes,
         "tree_bytes": plan.tree_bytes,
         "packages_bytes": plan.packages_bytes,
@@ -317,13 +331,19 @@ def _show_status(found: Status) -> None:
 @click.option(
     "--keep-data", is_flag=True, help=tr("Keep the services' state and the settings.", "保留服务数据和设置。")
 )
-def uninstall(yes: bool, keep_data: bool) -> None:
+@click.option(
+    "--keep-drivers", is_flag=True, help=tr("Keep the drivers that Ferry brought.", "保留 Ferry 安装的驱动。")
+)
+def uninstall(yes: bool, keep_data: bool, keep_drivers: bool) -> None:
     """Remove units, programs, store, settings and data."""
     question = tr("Remove Ferry, its services and their data?", "确定卸载 Ferry、其服务及数据？")
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))
         click.confirm(question, abort=True)
-    units = uninstall_all(_LAYOUT, HostSystemd(), keep_data=keep_data)
+    staying = staying_drivers(_LAYOUT, keep=keep_drivers)
+    units = uninstall_all(_LAYOUT, HostSystemd(), keep_data=keep_data, keep_drivers=keep_drivers)
     listed = ", ".join(units) or "-"
     click.echo(tr(f"Removed, with its services: {listed}", f"已卸载，包括服务：{listed}"))
+    for driver in staying:
+        click.echo(tr(f"The driver stays: {driver}", f"驱动保留：{driver}"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from bundler.accelerators.decide import told_need
 from bundler.build import read_inputs
 from bundler.cli.charts import print_not_carried
 from bundler.cli.make import RECIPE, store_directory
@@ -29,7 +30,8 @@ from bundler.resolve.digests import Digests
 from bundler.resolve.update import Update
 from bundler.store import Store, write_file
 from bundler.target.find import find_target
-from bundler.target.fit import Finding, check_lock, check_recipe, lock_target
+from bundler.target.finding import Finding
+from bundler.target.fit import check_lock, check_recipe, lock_target
 
 
 def _now() -> datetime:
@@ -128,6 +130,9 @@ def lock_command(
         click.echo(
             tr(f"warning: nobody signed the packages of {name}", f"警告：仓库 {name} 的软件包没有签名"), err=True
         )
+    for need in () if targets else lock.accelerators:
+        least = f"{need.vendor} >= {need.minimum}: {told_need(need)}"
+        click.echo(tr(f"needs driver {least}", f"需要驱动 {least}"))
     if before and before.targets and not targets:
         dropped = ", ".join(target.name for target in before.targets)
         click.echo(
@@ -195,6 +200,7 @@ def _write(path: Path, lock: Lock, before: Lock | None) -> None:
     counts += f", {len(lock.charts)} charts" if lock.charts else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     counts += f", {len(lock.rpms)} rpms for the host" if lock.rpms else ""
+    counts += f", {len(lock.drivers)} drivers" if lock.drivers else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
     if before is not None:
         _print_sums(compare(before, lock))
@@ -241,6 +247,7 @@ _KINDS = {
     "toolchain": tr("Python packages of the installer", "安装程序的 Python 包"),
     "deb": tr("Debian packages for the host", "主机的 Debian 包"),
     "rpm": tr("RPM packages for the host", "主机的 RPM 包"),
+    "driver": tr("drivers", "驱动"),
     "file": tr("files", "文件"),
     "image": tr("images", "镜像"),
     "chart": tr("Helm charts", "Helm chart"),

@@ -15,7 +15,7 @@ from bundler.load import format_target
 from bundler.model.target import VENDORS, Accelerator, Target, Versioned, target_document
 from bundler.store import write_file
 from bundler.target.find import find_target
-from bundler.target.fit import Finding
+from bundler.target.finding import Finding
 from bundler.target.probe import probe_script
 from bundler.target.short import format_short
 from bundler.target.stock import stock_names
@@ -123,6 +123,7 @@ _SUBJECTS = {
     "kernel": tr("kernel", "内核"),
     "init": tr("init", "初始化"),
     "glibc": tr("glibc", "glibc"),
+    "driver": tr("driver", "驱动"),
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.errors import FerryError, HostError
+from bundler.installer.drivers import WORK
 from bundler.installer.facts import GROUND
 from bundler.installer.journal import Journal
 from bundler.installer.layout import Layout
@@ -79,7 +80,7 @@ def _begin(plan: Plan, job: Job) -> Journal:
 
 def _sweep(layout: Layout) -> None:
     """Remove what a run that was cut off left half made: trees, parts of blobs, files beside their final places."""
-    halves = [*layout.trees.glob(f"{NEW}*"), *(layout.store / "parts").glob("*")]
+    halves = [*layout.trees.glob(f"{NEW}*"), *(layout.store / "parts").glob("*"), layout.drivers / WORK]
     for directory in (*layout.own, layout.units, layout.launcher.parent):
         halves += [path for path in directory.glob(".*") if _HALF.fullmatch(path.name)]
     for path in halves:

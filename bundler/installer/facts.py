@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from bundler.accelerators.decide import Machine
 from bundler.errors import FerryError, TrustError
 from bundler.installer.answer import why_not_ready
+from bundler.installer.cards import gather_machines
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
+from bundler.installer.own_driver import OwnDriver, boot_id, read_own
 from bundler.installer.packages import installed_packages, own_packages
 from bundler.installer.ports import listeners
 from bundler.installer.release import Release, read_releases
 from bundler.installer.rpms import has_dnf, installed_rpms, own_rpms
 from bundler.installer.systemd import Systemd, UnitState
-from bundler.model.manifest import Manifest, parse_manifest
+from bundler.model.manifest import Item, Manifest, parse_manifest
 from bundler.model.service import Service
 from keystore.errors import KeystoreError
 from keystore.sm2 import PublicKey
@@ -52,8 +56,10 @@ class Space:
 class Facts:
     """This host. Mappings are by name of the service, digest or port; `current` is 0 when nothing runs.
 
-    `packages` gives what dpkg has installed, with versions: None without dpkg. `own_packages` came with Ferry.
-    `rpms` and `own_rpms` are the same of rpm.
+    `packages` gives what dpkg has installed, with versions: None without dpkg. `own_packages` came with Ferry, as did
+    `own_drivers`; `rpms` and `own_rpms` are the same of rpm; `machines` and `own_drivers` are by vendor, for those of
+    which a card is here. `driver_items` are the drivers of earlier bundles that are in the store, `boot` names this
+    boot of the kernel.
     """
 
     os_id: str
@@ -83,6 +89,10 @@ class Facts:
     rpms: Mapping[str, str] | None = None
     own_rpms: tuple[str, ...] = ()
     has_dnf: bool = False
+    machines: Mapping[str, Machine] = field(default_factory=dict)
+    own_drivers: Mapping[str, OwnDriver] = field(default_factory=dict)
+    driver_items: tuple[Item, ...] = ()
+    boot: str = ""
 
     @property
     def installed(self) -> Release | None:
@@ -101,6 +111,8 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
     has_systemd = layout.at("/run/systemd/system").is_dir()
     releases = read_releases(layout.records)
     current = _current(layout)
+    own = read_own(layout)
+    blobs = _blobs(layout.store)
     return Facts(
         os_id=system.get("ID", ""),
         os_version=system.get("VERSION_ID", ""),
@@ -110,7 +122,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         store_space=_space(layout.state),
         programs_space=_space(layout.programs),
         system_space=_space(layout.at("/usr")),
-        blobs=_blobs(layout.store),
+        blobs=blobs,
         anchors=read_anchors(layout.trust),
         releases=releases,
         trees=frozenset(
@@ -124,13 +136,17 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         launcher=_text(layout.launcher),
         data=_data(layout),
         absent=tuple(path for path in GROUND if not layout.at(path).is_dir()),
-        is_fresh=not releases,
+        is_fresh=not releases and not own,
         os_codename=system.get("VERSION_CODENAME", ""),
         packages=installed_packages(layout, os.uname().machine),
         own_packages=own_packages(layout),
         rpms=installed_rpms(layout),
         own_rpms=own_rpms(layout),
         has_dnf=has_dnf(),
+        machines=gather_machines(layout, (system.get("ID", ""), system.get("VERSION_ID", ""))),
+        own_drivers=own,
+        driver_items=_driver_items(layout, releases, blobs),
+        boot=boot_id(layout),
     )
 
 
@@ -160,6 +176,16 @@ def installed_manifest(layout: Layout, releases: Sequence[Release], current: int
         return None
     path = layout.store / "blobs/sha256" / release.manifest_sha256
     return parse_manifest(path.read_bytes()) if path.exists() else None
+
+
+def _driver_items(layout: Layout, releases: Sequence[Release], blobs: Mapping[str, int]) -> tuple[Item, ...]:
+    found: list[Item] = []
+    for release in releases:
+        # A damaged manifest tells of no driver; the plan finds it missing.
+        with suppress(FerryError):
+            manifest = installed_manifest(layout, releases, release.number)
+            found += manifest.of_kind("driver") if manifest else []
+    return tuple(item for item in found if item.descriptor.sha256 in blobs)
 
 
 def _services(layout: Layout, releases: Sequence[Release], current: int) -> dict[str, Service]:

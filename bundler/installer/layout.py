@@ -65,6 +65,11 @@ class Layout:
         return self.state / "rpms"
 
     @property
+    def drivers(self) -> Path:
+        """Records of the drivers that Ferry brought, `VENDOR.json`, and what their packages said."""
+        return self.state / "drivers"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

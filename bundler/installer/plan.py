@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 
 from bundler.errors import HostError, TrustError
+from bundler.installer.drivers import due_choices
 from bundler.installer.facts import Facts
-from bundler.installer.steps import STEPS, packages
+from bundler.installer.steps import STEPS, drivers, packages
 from bundler.installer.steps.step import Action
 from bundler.installer.suite import left_out
 from bundler.installer.wanted import Wanted
@@ -21,6 +22,7 @@ class Plan:
 
     `store_bytes`, `tree_bytes` and `packages_bytes` are what it adds below /var/lib/ferry, /opt/ferry and /usr.
     `left_out` are the suites of the bundle's Debian packages when this host is of none of them and goes without.
+    With `reboot`, it ends behind a driver that works after a reboot only: what is left is planned anew then.
     """
 
     wanted: Wanted
@@ -29,6 +31,7 @@ class Plan:
     tree_bytes: int
     packages_bytes: int = 0
     left_out: tuple[str, ...] = ()
+    reboot: bool = False
 
 
 def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Plan:
@@ -41,14 +44,23 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
     _check_succession(wanted, facts, allow_older=allow_older)
     actions = tuple(action for step in STEPS if (action := step.due(wanted, facts)))
     due = {action.step for action in actions}
+    chosen = due_choices(wanted.manifest, facts.machines)
+    reboot = any(choice.package.reboot for choice in chosen)
+    sizes = [choice.item.descriptor.size for choice in chosen if choice.item]
     return Plan(
         wanted=wanted,
-        actions=actions,
-        store_bytes=store_bytes(wanted, facts) if "store" in due else 0,
+        actions=_up_to_drivers(actions) if reboot else actions,
+        store_bytes=(store_bytes(wanted, facts) if "store" in due else 0) + round(sum(sizes) * _DRIVER_FACTOR),
         tree_bytes=tree_bytes(wanted, facts) if "release" in due else 0,
         packages_bytes=packages_bytes(wanted, facts) if "packages" in due else 0,
         left_out=left_out(wanted.manifest, facts),
+        reboot=reboot,
     )
+
+
+def _up_to_drivers(actions: tuple[Action, ...]) -> tuple[Action, ...]:
+    names = [action.step for action in actions]
+    return actions[: names.index(drivers.NAME) + 1]
 
 
 def _check_succession(wanted: Wanted, facts: Facts, *, allow_older: bool) -> None:
@@ -86,6 +98,8 @@ def _check_succession(wanted: Wanted, facts: Facts, *, allow_older: bool) -> Non
 _WHEEL_FACTOR = 4.6
 _RUNTIME_FACTOR = 3.1
 _BLOCK = 4096
+# A guess for what a driver's package unpacks to while it runs.
+_DRIVER_FACTOR = 4
 
 
 def store_bytes(wanted: Wanted, facts: Facts) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 
+from bundler.accelerators.catalogue import vendor
 from bundler.errors import HostError
+from bundler.installer.drivers import choose
 from bundler.installer.facts import Facts
 from bundler.installer.layout import MARK, Layout, unit_name
+from bundler.installer.own_driver import waits_for_reboot
 from bundler.installer.plan import Plan
 
 # What the services' bytecode, the journal, settings and the file systems' own bookkeeping may take.
@@ -46,6 +49,7 @@ def check_plan(plan: Plan, facts: Facts) -> None:
     Raises:
         HostError: the exact gap.
     """
+    _check_drivers(plan, facts)
     _check_space(plan, facts)
     _check_ports(plan, facts)
     if facts.launcher and MARK not in facts.launcher:
@@ -54,6 +58,21 @@ def check_plan(plan: Plan, facts: Facts) -> None:
             place="/usr/local/bin/ferry",
             hint="move it elsewhere",
         )
+
+
+def _check_drivers(plan: Plan, facts: Facts) -> None:
+    """Refuse a host whose cards the payload could not use, and one that has not rebooted into its new driver."""
+    for name, own in facts.own_drivers.items():
+        if waits_for_reboot(own, facts.boot):
+            raise HostError(
+                f"expected a reboot: driver {own.package.version} of {vendor(name).title} works after it only",
+                place="drivers",
+                hint="reboot this host, then run the install again: it goes on where it ended",
+            )
+    for choice in choose(plan.wanted.manifest, facts.machines):
+        if choice.decision.gap:
+            title = vendor(choice.decision.vendor).title
+            raise HostError(f"{title}: {choice.decision.gap}", place="drivers", hint=choice.decision.hint)
 
 
 def _check_space(plan: Plan, facts: Facts) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bundler.errors import HostError, IntegrityError
 from bundler.installer.apply import read_absent, remove_ground
+from bundler.installer.drivers import remove_drivers
 from bundler.installer.facts import installed_manifest
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
@@ -18,13 +19,17 @@ from bundler.installer.rpms import remove_own as remove_own_rpms
 from bundler.installer.systemd import Systemd
 
 
-def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> tuple[str, ...]:
+def uninstall(
+    layout: Layout, systemd: Systemd, *, keep_data: bool = False, keep_drivers: bool = False
+) -> tuple[str, ...]:
     """Stop and remove everything; return the names of the units that were there.
 
-    It may be repeated after it was cut off. `keep_data` leaves what services and operator wrote: state and settings.
+    It may be repeated after it was cut off. `keep_data` leaves what services and operator wrote: state and settings;
+    `keep_drivers` leaves the drivers that Ferry brought.
 
     Raises:
-        StepError: systemd does not stop a unit, or apt or dnf does not remove a package.
+        StepError: systemd does not stop a unit, or apt or dnf does not remove a package, or a driver does
+            not go.
         HostError: a file cannot be removed.
     """
     check_owner(layout)
@@ -38,6 +43,8 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
             for unit in units:
                 _remove(layout.units / unit)
             systemd.reload()
+            if not keep_drivers:
+                remove_drivers(layout)
             remove_own(layout)
             systemd.reload()
             remove_own_rpms(layout)

@@ -109,11 +109,12 @@ def file_source(fields: Fields) -> FileSource:
     outside, shared = fields.flag("outside", False), fields.flag("shared", False)
     if outside and shared:
         raise fields.refuse("shared", 'expected one of outside, shared, "outside" is there too')
-    path = _source_path(fields, outside=outside)
+    path = source_path(fields, outside=outside)
     return FileSource(path=path, to=to, outside=outside, shared=shared, purl=purl, image=image)
 
 
-def _source_path(fields: Fields, *, outside: bool) -> str:
+def source_path(fields: Fields, *, outside: bool) -> str:
+    """Take `path`: relative to the recipe, or absolute with `outside`."""
     starts = fields.text_ahead("path")
     if not outside and starts.startswith("/"):
         hint = 'say "outside: true" beside it to take what does not stand beside the recipe'

@@ -61,6 +61,10 @@ def things(lock: Lock) -> Iterator[Thing]:
     for rpm in lock.rpms:
         blobs = ((rpm.sha256, rpm.size),)
         yield Thing(kind="rpm", name=rpm.name, version=rpm.version, platform=rpm.platform, blobs=blobs)
+    for driver in lock.drivers:
+        blobs = ((driver.file.sha256, driver.file.size),)
+        name, version = driver.package.vendor, driver.package.version
+        yield Thing(kind="driver", name=name, version=version, platform=driver.platform, blobs=blobs)
     for file in lock.files:
         blobs = ((file.sha256, file.size),)
         yield Thing(kind="file", name=file.to, version=file.sha256[:12], platform=None, blobs=blobs)

@@ -8,6 +8,8 @@ from typing import Any
 
 from bundler.model.deb import SUITE, SUITE_WORDS, LockedDeb, locked_deb, locked_deb_document, locked_os_deb
 from bundler.model.document import LINE, LINE_WORDS, Fields
+from bundler.model.driver import DriverNeed, driver_need, driver_need_document
+from bundler.model.driver_source import LockedDriver, locked_driver, locked_driver_document
 from bundler.model.files import LockedPath, locked_path, locked_path_document
 from bundler.model.image import LockedImage, locked_image, locked_image_document
 from bundler.model.lockedchart import LockedChart, locked_chart, locked_chart_document
@@ -49,7 +51,8 @@ class Lock:
     `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
     `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
     `debs` make the Python runtime, `os_debs` and `rpms` are installed on the isolated host; `rpm_keys` sign the
-    latter, but for those of `unsigned_repositories`.
+    latter, but for those of `unsigned_repositories`. `accelerators` is what the payload asks of drivers, `drivers` the
+    packages that are carried for hosts that have less.
     """
 
     name: str
@@ -75,6 +78,13 @@ class Lock:
     rpms: tuple[LockedRpm, ...] = ()
     rpm_keys: tuple[LockedRpmKey, ...] = ()
     unsigned_repositories: tuple[str, ...] = ()
+    drivers: tuple[LockedDriver, ...] = ()
+    accelerators: tuple[DriverNeed, ...] = ()
+
+    def paths(self, platform: Platform) -> tuple[LockedPath, ...]:
+        """Return every file that a bundle for `platform` carries from a path or a URL."""
+        charts = (file for chart in self.charts for file in chart.files)
+        return (*self.files, *charts, *(driver.file for driver in self.drivers if driver.platform == platform))
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -107,6 +117,8 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         rpms=fields.each("rpms", locked_rpm, []),
         rpm_keys=fields.each("rpm_keys", locked_rpm_key, []),
         unsigned_repositories=fields.texts("unsigned_repositories", [], match=REPOSITORY, what=REPOSITORY_WORDS),
+        drivers=fields.each("drivers", locked_driver, []),
+        accelerators=fields.each("accelerators", driver_need, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -158,6 +170,10 @@ def lock_document(lock: Lock) -> dict[str, Any]:
         document["rpm_keys"] = [locked_rpm_key_document(key) for key in lock.rpm_keys]
     if lock.unsigned_repositories:
         document["unsigned_repositories"] = list(lock.unsigned_repositories)
+    if lock.drivers:
+        document["drivers"] = [locked_driver_document(driver) for driver in lock.drivers]
+    if lock.accelerators:
+        document["accelerators"] = [driver_need_document(need) for need in lock.accelerators]
     if lock.targets:
         document["targets"] = [asdict(target) for target in lock.targets]
     return document

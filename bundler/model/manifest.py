@@ -11,6 +11,15 @@ from typing import Any
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import Descriptor, chunk_count
 from bundler.model.document import Fields
+from bundler.model.driver import (
+    FILE_NAME,
+    DriverNeed,
+    DriverPackage,
+    driver_need,
+    driver_need_document,
+    driver_package,
+    driver_package_document,
+)
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
 
@@ -28,6 +37,7 @@ KINDS = (
     "apt",
     "rpm",
     "dnf",
+    "driver",
     "upstream",
     "chart",
     "artifact",
@@ -42,6 +52,7 @@ _ITEM_NAMES = {
     "apt": "Packages|Release",
     "rpm": r"[0-9A-Za-z_][0-9A-Za-z._+-]*-[0-9A-Za-z._+~^]+-[0-9A-Za-z._+~^]+\.[a-z0-9_]+\.rpm",
     "dnf": r"(unsigned/)?repodata/(repomd\.xml|(primary|filelists|other)\.xml\.gz)|keys/[0-9a-f]{16}\.asc",
+    "driver": FILE_NAME,
 }
 # An item of kind rpm that nobody signed says so in its source, and stands in a repository of its own.
 SIGNED, UNSIGNED = "signed", "unsigned/"
@@ -70,8 +81,8 @@ class Item:
     """One thing that the bundle carries, and where it came from.
 
     `source` says what was taken (`suite`, `file`, `requirement`), `lineage` the purls of what it was made from.
-    `to` is a path below the root of the installation, for files. A host that an `optional` item does not fit goes
-    without it.
+    `to` is a path below the root of the installation, for files; `driver` says what a vendor's package is. A host that
+    an `optional` item does not fit goes without it.
     """
 
     kind: str
@@ -84,11 +95,15 @@ class Item:
     to: str = ""
     executable: bool = False
     optional: bool = False
+    driver: DriverPackage | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end."""
+    """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end.
+
+    `accelerators` is what the payload asks of the host's drivers, where the host has the cards.
+    """
 
     name: str
     version: str
@@ -104,6 +119,7 @@ class Manifest:
     items: tuple[Item, ...]
     services: tuple[Service, ...]
     entries: tuple[Entry, ...]
+    accelerators: tuple[DriverNeed, ...] = ()
 
     def of_kind(self, *kinds: str) -> tuple[Item, ...]:
         """Return the items of some kinds, in the order of the manifest."""
@@ -116,7 +132,7 @@ class Manifest:
 
 def format_manifest(manifest: Manifest) -> bytes:
     """Write a manifest: UTF-8 JSON, keys sorted, one entry a line; the same manifest gives the same bytes."""
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "name": manifest.name,
         "version": manifest.version,
@@ -132,6 +148,8 @@ def format_manifest(manifest: Manifest) -> bytes:
         "services": [_service_document(service) for service in manifest.services],
         "entries": [_entry_document(entry) for entry in manifest.entries],
     }
+    if manifest.accelerators:
+        document["accelerators"] = [driver_need_document(need) for need in manifest.accelerators]
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -176,6 +194,9 @@ def _manifest(fields: Fields) -> Manifest:
         items=tuple(_item(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("items")),
         services=tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")),
         entries=tuple(_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
+        accelerators=tuple(
+            driver_need(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("accelerators", [])
+        ),
     )
 
 
@@ -224,6 +245,7 @@ def _item(fields: Fields) -> Item:
     if to.startswith("/") or ".." in to.split("/") or "\0" in to:
         raise fields.refuse("to", f'expected a relative path, got "{to}"')
     kind = fields.text("kind")
+    driver = driver_package(fields.mapping("driver")) if kind == "driver" else None
     return Item(
         kind=kind,
         name=fields.text("name", match=_ITEM_NAMES.get(kind, "[^\0]+"), what="a name"),
@@ -240,6 +262,7 @@ def _item(fields: Fields) -> Item:
         to=to,
         executable=fields.flag("executable", False),
         optional=fields.flag("optional", False),
+        driver=driver,
     )
 
 
@@ -301,6 +324,8 @@ def _item_document(item: Item) -> dict[str, Any]:
         document |= {"to": item.to, "executable": item.executable}
     if item.optional:
         document["optional"] = True
+    if item.driver is not None:
+        document["driver"] = driver_package_document(item.driver)
     return document
 
 

@@ -10,6 +10,7 @@ from bundler.model.chart import CHARTS, ChartSource, chart_source
 from bundler.model.composed import ComposedImage, composed_image
 from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
+from bundler.model.driver_source import DriverSource, StatedNeed, driver_source, stated_needs
 from bundler.model.egress import Allowed, egress_allowed
 from bundler.model.files import FileSource, file_source
 from bundler.model.image import RegistryImage, registry_image
@@ -51,6 +52,8 @@ class Recipe:
     egress: tuple[Allowed, ...] = ()
     charts: tuple[ChartSource, ...] = ()
     rpms: tuple[RpmSource, ...] = ()
+    drivers: tuple[DriverSource, ...] = ()
+    accelerators: tuple[StatedNeed, ...] = ()
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -78,6 +81,8 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         debs=deb_sources(fields),
         charts=fields.each("charts", chart_source, []),
         rpms=rpm_sources(fields),
+        drivers=fields.each("drivers", driver_source, []),
+        accelerators=stated_needs(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
         services=fields.each("services", recipe_service, []),

@@ -15,6 +15,7 @@ from bundler.model.target import Target
 from bundler.resolve.chart import resolve_charts
 from bundler.resolve.deb import resolve_debs
 from bundler.resolve.digests import Digests
+from bundler.resolve.driver import resolve_drivers, resolve_needs
 from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
@@ -61,6 +62,9 @@ def resolve(
     os_debs = resolve_debs(recipe.debs, recipe.platforms, hosts)
     charts = resolve_charts(recipe.charts, directory, digests=digests)
     wanted = (*recipe.images, *chart_images(charts, recipe.image_names))
+    transport = Transport()
+    wheels = resolve_wheels(recipe.wheels, recipe, what="wheels", kept=kept.get("wheels", ()))
+    needs = resolve_needs(recipe.accelerators, wheels)
     rpms = resolve_rpms(recipe.rpms, recipe.platforms, hosts, unsigned)
     lock = Lock(
         name=recipe.name,
@@ -72,10 +76,10 @@ def resolve(
         python_suite=recipe.python.suite,
         platforms=recipe.platforms,
         debs=resolve_python(recipe.python, recipe.platforms),
-        wheels=resolve_wheels(recipe.wheels, recipe, what="wheels", kept=kept.get("wheels", ())),
+        wheels=wheels,
         build=resolve_wheels(BUILD, recipe, what="build", kept=kept.get("build", ())),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain", kept=kept.get("toolchain", ())),
-        files=_files(recipe, directory, digests),
+        files=_files(recipe, directory, digests, transport),
         images=resolve_images(wanted, recipe.platforms),
         charts=charts,
         targets=targets,
@@ -84,6 +88,17 @@ def resolve(
         rpms=rpms.rpms,
         rpm_keys=rpms.keys,
         unsigned_repositories=rpms.unsigned,
+        drivers=resolve_drivers(
+            recipe.drivers,
+            needs,
+            directory,
+            recipe.platforms,
+            hosts,
+            os_debs,
+            digests=digests,
+            length=lambda url: content_length(url, transport),
+        ),
+        accelerators=needs,
         sha256="",
         sm3="",
     )
@@ -96,6 +111,5 @@ def _keep_date(lock: Lock, before: Lock | None) -> Lock:
     return lock
 
 
-def _files(recipe: Recipe, directory: Path, digests: Digests | None) -> tuple[LockedPath, ...]:
-    transport = Transport()
+def _files(recipe: Recipe, directory: Path, digests: Digests | None, transport: Transport) -> tuple[LockedPath, ...]:
     return resolve_files(recipe.files, directory, digests=digests, length=lambda url: content_length(url, transport))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
@@ -14,6 +13,8 @@ from bundler.model.platform import Platform
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
 from bundler.resolve.wheel import GLIBC_OF_SUITE
+from bundler.target.driver import check_drivers
+from bundler.target.finding import Finding
 
 Version = tuple[int, ...]
 # Source: NEWS of glibc 2.26 (3.2 for all that it supports); its configure.ac for aarch64 asks 3.7.0.
@@ -23,19 +24,6 @@ _WHOLE_SYSTEMD = 247
 _LEGACY: dict[str, Version] = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}
 _MANYLINUX = re.compile("manylinux_([0-9]+)_([0-9]+)_")
 _GIGABYTE = 10**9
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing that was checked: what the host has, None when that is not known, and what is needed.
-
-    `is_enough` is False for what works with a loss; what cannot work is an error and no finding.
-    """
-
-    subject: str
-    has: str | None
-    needs: str
-    is_enough: bool = True
 
 
 def lock_target(target: Target) -> LockedTarget:
@@ -60,7 +48,7 @@ def check_recipe(recipe: Recipe, target: Target) -> list[Finding]:
 
 
 def check_lock(lock: Lock, target: Target) -> list[Finding]:
-    """Check what a lock chose for the target's platform: the wheels' glibc, and the space.
+    """Check what a lock chose for the target's platform: the wheels' glibc, the space, and the drivers.
 
     Raises:
         ResolveError: it does not fit.
@@ -68,7 +56,7 @@ def check_lock(lock: Lock, target: Target) -> list[Finding]:
     platform = target.platform
     if platform is None:
         return []
-    return [_glibc(lock, platform), *_space(lock, platform, target)]
+    return [_glibc(lock, platform), *_space(lock, platform, target), *check_drivers(lock, target)]
 
 
 def _platform(recipe: Recipe, target: Target) -> Finding:
@@ -169,7 +157,7 @@ def carried_bytes(lock: Lock, platform: Platform) -> int:
     sizes = {file.sha256: file.size for file in packages if file is not None}
     sizes |= {deb.sha256: deb.size for deb in (*lock.debs, *lock.os_debs) if deb.platform == platform}
     sizes |= {rpm.sha256: rpm.size for rpm in lock.rpms if rpm.platform == platform}
-    sizes |= {file.sha256: file.size for file in lock.files}
+    sizes |= {file.sha256: file.size for file in lock.paths(platform)}
     for image in lock.images:
         if image.platform == platform:
             sizes |= {blob.sha256: blob.size for blob in (image.manifest, *image.blobs)}

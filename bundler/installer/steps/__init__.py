@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundler.installer.steps import (
+    drivers,
     health,
     launcher,
     packages,
@@ -25,6 +26,7 @@ STEPS: tuple[Step, ...] = (
     rpms,
     release,
     stop,
+    drivers,
     settings,
     units,
     switch,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+from bundler.installer.drivers import due_choices
 from bundler.installer.facts import Facts
 from bundler.installer.layout import unit_name
 from bundler.installer.steps.step import Action, Job, list_reasons
@@ -31,6 +32,8 @@ def _reason(name: str, wanted: Wanted, facts: Facts) -> str | None:
         return f"is {unit.state.active}"
     if unit.not_ready is not None:
         return f"is not ready: {unit.not_ready}"
+    if due_choices(wanted.manifest, facts.machines):
+        return "holds the card whose driver is replaced"
     # After a reboot nothing is written of the start, which read the files as they are. Where files are not as
     # wanted, someone may have started it with them by hand.
     is_old = unit.started_with not in ("", wanted.started_with[name])

@@ -21,6 +21,8 @@ from bundler.load import format_lock, read_lock, read_recipe
 from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import OCTETS
 from bundler.model.document import Fields
+from bundler.model.driver import FILE, VENDORS, DriverNeed, DriverPackage
+from bundler.model.driver_source import LockedDriver
 from bundler.model.files import LockedPath
 from bundler.model.lock import Lock
 from bundler.model.manifest import parse_manifest
@@ -85,6 +87,44 @@ files = st.builds(
 packages = st.lists(
     st.builds(LockedPackage, name=names, version=versions, files=st.lists(files, max_size=2).map(tuple)), max_size=3
 ).map(tuple)
+driver_versions = st.from_regex("[0-9][0-9A-Za-z._-]{0,12}", fullmatch=True)
+words = st.from_regex("[!-~]([ -~]{0,8}[!-~])?", fullmatch=True).filter(lambda word: word != FILE)
+drivers = st.builds(
+    LockedDriver,
+    file=st.builds(
+        LockedPath,
+        path=paths,
+        to=st.from_regex("[0-9A-Za-z][0-9A-Za-z._+~-]{0,20}", fullmatch=True).filter(
+            lambda name: name not in (".", "..")
+        ),
+        size=sizes,
+        sha256=hexes,
+        executable=st.just(False),
+    ),
+    platform=st.sampled_from(PLATFORMS),
+    package=st.builds(
+        DriverPackage,
+        vendor=st.sampled_from(sorted(VENDORS)),
+        version=driver_versions,
+        install=st.lists(words, max_size=3).map(lambda more: ("sh", FILE, *more)),
+        uninstall=st.lists(words, max_size=2).map(lambda more: ("nvidia-uninstall", *more)),
+        cards=st.lists(st.from_regex("[0-9a-f]{4}", fullmatch=True), max_size=2).map(tuple),
+        kernels=st.sampled_from(["", ">=5.4", ">=5.4,<6.9", "==4.19.90"]),
+        systems=st.lists(st.sampled_from(["debian-12", "kylin", "null", "yes"]), max_size=2).map(tuple),
+        headers=st.booleans(),
+        signed=st.booleans(),
+        reboot=st.booleans(),
+        statuses=st.sampled_from([("0",), ("0", "2")]),
+    ),
+    targets=st.lists(st.sampled_from(["host", "银行", "a: b"]), max_size=2).map(tuple),
+)
+needs = st.builds(
+    DriverNeed,
+    vendor=st.sampled_from(sorted(VENDORS)),
+    minimum=driver_versions,
+    because=st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=20),
+    verified=st.booleans(),
+)
 locks = st.builds(
     Lock,
     name=names,
@@ -107,6 +147,8 @@ locks = st.builds(
     rpms=st.lists(rpms, max_size=2).map(tuple),
     rpm_keys=st.just(()),
     unsigned_repositories=st.just(()),
+    drivers=st.lists(drivers, max_size=2).map(tuple),
+    accelerators=st.lists(needs, max_size=2).map(tuple),
     sha256=st.just(""),
     sm3=st.just(""),
 )

@@ -247,7 +247,9 @@ def test_the_plan_counts_what_packages_take_when_unpacked(host: Host, facts: Fac
     manifest = with_debs(plain, jq="1.6", libjq1="1.6", old="2", vague="1")
     sizes = {"jq": "1000", "libjq1": "200", "old": "50000", "vague": "much"}
     items = tuple(
-        replace(item, source=(("installed_bytes", sizes[item.name.partition("_")[0]]),)) if item.kind == "deb" else item
+        replace(item, source=(*item.source, ("installed_bytes", sizes[item.name.partition("_")[0]])))
+        if item.kind == "deb"
+        else item
         for item in manifest.items
     )
     wanted = want(replace(manifest, items=items), "0" * 64, read_trust(host.trust), facts, changes={}, python=PYTHON)

@@ -14,7 +14,8 @@ from bundler.model.recipe import Recipe
 from bundler.model.reference import parse_reference
 from bundler.model.target import FileSystem, Target, Versioned
 from bundler.model.wheel import LockedFile, LockedPackage
-from bundler.target.fit import Finding, carried_bytes, check_lock, check_recipe, glibc_floor, lock_target
+from bundler.target.finding import Finding
+from bundler.target.fit import carried_bytes, check_lock, check_recipe, glibc_floor, lock_target
 from bundler.target.stock import stock_target
 
 AMD64, ARM64 = PLATFORMS
