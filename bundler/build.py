@@ -33,6 +33,7 @@ from bundler.model.recipe import Recipe
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
+from bundler.resolve.requirements import read_requirements
 from bundler.sandbox.boot import boot
 from bundler.sbom import image_components, make_sbom
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
@@ -98,6 +99,8 @@ def read_inputs(where: Path, digests: Digests | None = None) -> tuple[Recipe, Lo
     pairs = [(image.reference, image.aliases, platform) for image in wanted for platform in recipe.platforms]
     if [(image.reference, image.aliases, image.platform) for image in lock.images] != pairs:
         raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
+    if read_requirements(recipe.requirements, recipe.constraints, _directory(where)).inputs != lock.requirements:
+        raise RecipeError("the requirements files changed since they were locked", place="requirements", hint=again)
     if resolve_files(recipe.files, _directory(where), digests=digests, before=lock.files) != lock.files:
         raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
     return recipe, lock

@@ -18,7 +18,7 @@ from bundler.model.platform import Platform
 from bundler.model.purl import deb_purl, generic_purl, image_purl, wheel_purl
 from bundler.model.recipe import Recipe
 from bundler.model.wheel import LockedPackage
-from bundler.resolve.wheel import marker_environment
+from bundler.resolve.tags import marker_environment
 from bundler.sbom.document import Part
 from bundler.sbom.metadata import wheel_metadata
 from bundler.store import Store

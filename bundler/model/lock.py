@@ -13,7 +13,7 @@ from bundler.model.image import LockedImage, locked_image, locked_image_document
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import MINOR, MINOR_WORDS
 from bundler.model.recipe import DATE, NAME, NAME_WORDS, VERSION
-from bundler.model.wheel import LockedPackage, locked_package, locked_package_document
+from bundler.model.wheel import LockedInput, LockedPackage, locked_input, locked_package, locked_package_document
 
 FORMAT = "ferry/lock/v1"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -36,7 +36,8 @@ class Lock:
 
     `created` is the moment of resolution (RFC 3339, UTC, seconds); every date in a bundle comes from it.
     `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
-    `debs` make the Python runtime, `os_debs` are installed on the isolated host.
+    `debs` make the Python runtime, `os_debs` are installed on the isolated host. `requirements` are the files of
+    requirements and constraints that the wheels were resolved from.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Lock:
     images: tuple[LockedImage, ...] = ()
     targets: tuple[LockedTarget, ...] = ()
     os_debs: tuple[LockedDeb, ...] = ()
+    requirements: tuple[LockedInput, ...] = ()
 
 
 def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
@@ -84,6 +86,7 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         images=fields.each("images", locked_image, []),
         targets=fields.each("targets", _locked_target, []),
         os_debs=fields.each("os_debs", locked_os_deb, []),
+        requirements=fields.each("requirements", locked_input, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -122,6 +125,8 @@ def lock_document(lock: Lock) -> dict[str, Any]:
         "toolchain": [locked_package_document(package) for package in lock.toolchain],
         "files": [locked_path_document(file) for file in lock.files],
     }
+    if lock.requirements:
+        document["requirements"] = [asdict(one) for one in lock.requirements]
     if lock.images:
         document["images"] = [locked_image_document(image) for image in lock.images]
     if lock.os_debs:

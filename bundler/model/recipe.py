@@ -11,9 +11,11 @@ from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.files import FileSource, file_source
 from bundler.model.image import RegistryImage, registry_image
+from bundler.model.path import relative_paths
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import PythonSource, python_source
 from bundler.model.service import Service, check_services, recipe_service
+from bundler.model.wheel import index_names
 
 FORMAT = "ferry/recipe/v1"
 NAME = "[a-z0-9]([a-z0-9.-]{0,48}[a-z0-9])?"
@@ -28,7 +30,8 @@ class Recipe:
     """What one bundle is made from.
 
     `as_of` is a date: nothing that was published later is taken. `valid_days` is how long after its lock was
-    made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product.
+    made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product. `requirements` and
+    `constraints` are files beside the recipe, `indexes` the names of those that single packages are taken from.
     """
 
     name: str
@@ -45,6 +48,9 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    indexes: tuple[tuple[str, str], ...] = ()
 
 
 def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
@@ -64,6 +70,9 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         platforms=take_platforms(fields),
         python=python_source(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
+        requirements=relative_paths(fields, "requirements"),
+        constraints=relative_paths(fields, "constraints"),
+        indexes=index_names(fields),
         debs=deb_sources(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),

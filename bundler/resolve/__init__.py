@@ -16,6 +16,7 @@ from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
+from bundler.resolve.requirements import read_requirements
 from bundler.resolve.wheel import resolve_wheels
 from bundler.transport import Transport
 
@@ -44,6 +45,7 @@ def resolve(
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
     """
+    requirements = read_requirements(recipe.requirements, recipe.constraints, directory)
     lock = Lock(
         name=recipe.name,
         version=recipe.version,
@@ -54,12 +56,13 @@ def resolve(
         python_suite=recipe.python.suite,
         platforms=recipe.platforms,
         debs=resolve_python(recipe.python, recipe.platforms),
-        wheels=resolve_wheels(recipe.wheels, recipe, what="wheels"),
+        wheels=resolve_wheels(recipe.wheels, recipe, what="wheels", files=requirements, indexes=recipe.indexes),
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
         files=_files(recipe, directory, digests),
         images=resolve_images(recipe.images, recipe.platforms),
         targets=targets,
+        requirements=requirements.inputs,
         os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
         sha256="",
         sm3="",

@@ -13,7 +13,7 @@ from bundler.model.lock import Lock, LockedTarget
 from bundler.model.platform import Platform
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
-from bundler.resolve.wheel import GLIBC_OF_SUITE
+from bundler.resolve.tags import GLIBC_OF_SUITE
 
 Version = tuple[int, ...]
 # Source: NEWS of glibc 2.26 (3.2 for all that it supports); its configure.ac for aarch64 asks 3.7.0.

@@ -25,7 +25,7 @@ from bundler.model.files import LockedPath
 from bundler.model.lock import Lock
 from bundler.model.manifest import parse_manifest
 from bundler.model.platform import PLATFORMS
-from bundler.model.wheel import LockedFile, LockedPackage
+from bundler.model.wheel import LockedFile, LockedInput, LockedPackage
 from bundler.store import Hasher, Store
 from bundler.transport import Transport
 from bundler.tree import pack_layer, unpack_layer, unpack_tar
@@ -69,7 +69,15 @@ files = st.builds(
     platforms=platforms,
 )
 packages = st.lists(
-    st.builds(LockedPackage, name=names, version=versions, files=st.lists(files, max_size=2).map(tuple)), max_size=3
+    st.builds(
+        LockedPackage,
+        name=names,
+        version=versions,
+        files=st.lists(files, max_size=2).map(tuple),
+        why=st.lists(st.sampled_from(["one", "one[x]>=1 ; python_version < '4'", "-r a b.txt", "null"])).map(tuple),
+        index=st.sampled_from(["", "cu-124", "1"]),
+    ),
+    max_size=3,
 ).map(tuple)
 locks = st.builds(
     Lock,
@@ -89,6 +97,7 @@ locks = st.builds(
         st.builds(LockedPath, path=paths, to=paths, size=st.integers(0, 9), sha256=hexes, executable=st.booleans()),
         max_size=3,
     ).map(tuple),
+    requirements=st.lists(st.builds(LockedInput, path=paths, sha256=hexes), max_size=2).map(tuple),
     images=st.just(()),
     sha256=st.just(""),
     sm3=st.just(""),

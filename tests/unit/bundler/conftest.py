@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from index import Index
 from mirror import Mirror
 from registry import FakeRegistry
 
@@ -47,3 +48,27 @@ def umask() -> Callable[[int], object]:
             os.umask(before)
 
     return under
+
+
+INDEX_SETTINGS = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_CONFIG_FILE",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "NETRC",
+)
+
+
+@pytest.fixture
+def index(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """The only index that uv knows of, with a home and a cache of its own."""
+    found = Index(mirror)
+    (tmp_path / "home").mkdir()
+    for name in [*INDEX_SETTINGS, *(name for name in os.environ if name.startswith(("UV_", "FERRY_INDEX_")))]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", found.url)
+    return found

@@ -11,7 +11,7 @@ from artifacts import make_wheel
 
 from bundler.errors import IntegrityError
 from bundler.model.platform import PLATFORMS
-from bundler.resolve.wheel import marker_environment
+from bundler.resolve.tags import marker_environment
 from bundler.sbom import make_sbom
 from bundler.sbom.document import Part, check_sbom
 from bundler.sbom.metadata import wheel_metadata
