@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bundler.archive import pack
 from bundler.attest import sign
+from bundler.builder import fetch_for_builder
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
 from bundler.contents import CarriedImage, Contents, bundle_parts
@@ -22,6 +23,7 @@ from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
+from bundler.machinecode import check_glibc
 from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
@@ -34,6 +36,7 @@ from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
 from bundler.resolve.requirements import read_requirements
+from bundler.resolve.tags import glibc_of
 from bundler.sandbox.boot import boot
 from bundler.sbom import image_components, make_sbom
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
@@ -64,6 +67,7 @@ def build(
     recipe, lock = read_inputs(where, Digests(store.root, progress))
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
+    fetch_for_builder(lock, platform, store, directory=_directory(where), progress=progress)
     with tempfile.TemporaryDirectory(prefix="ferry-build-", dir=store.root) as work:
         composer = Composer(lock, platform, store, Path(work))
         progress.start("compose", 0)
@@ -119,6 +123,9 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
     runtime = composer.runtime()
     built = composer.build_wheels()
+    named = [(name, descriptor.sha256) for _, name, descriptor in built]
+    glibc = glibc_of(lock.python_suite)
+    check_glibc(named, store, machine=platform.machine, glibc=glibc, suite=lock.python_suite)
     wheels = composer.wheels([(name, descriptor) for _, name, descriptor in built]) if built else None
     files = composer.files(recipe.services)
     layers = [layer for layer in (runtime, wheels, files) if layer is not None]

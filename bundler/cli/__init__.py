@@ -20,6 +20,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "target": ("bundler.cli.target", "target_group"),
     "lock": ("bundler.cli.make", "lock_command"),
     "build": ("bundler.cli.make", "build_command"),
+    "why": ("bundler.cli.export", "why_command"),
+    "export": ("bundler.cli.export", "export_group"),
     "verify": ("bundler.cli.check", "verify_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
     "host": ("bundler.cli.host", "host_group"),
