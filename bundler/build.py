@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bundler.archive import pack
 from bundler.attest import sign
-from bundler.builder import fetch_for_builder
+from bundler.builder import built_packages, fetch_for_builder
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
 from bundler.contents import CarriedImage, Contents, bundle_parts
@@ -23,7 +23,7 @@ from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
-from bundler.machinecode import check_glibc
+from bundler.machinecode import check_glibc, check_pure
 from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
@@ -32,6 +32,7 @@ from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
+from bundler.model.wheel import LockedPackage
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
@@ -123,9 +124,7 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
     runtime = composer.runtime()
     built = composer.build_wheels()
-    named = [(name, descriptor.sha256) for _, name, descriptor in built]
-    glibc = glibc_of(lock.python_suite)
-    check_glibc(named, store, machine=platform.machine, glibc=glibc, suite=lock.python_suite)
+    _check_wheels(built, lock, platform, store)
     wheels = composer.wheels([(name, descriptor) for _, name, descriptor in built]) if built else None
     files = composer.files(recipe.services)
     layers = [layer for layer in (runtime, wheels, files) if layer is not None]
@@ -144,6 +143,17 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         images=(*_composed(recipe, lock, platform, layers, store), *_from_registries(lock, platform, store)),
         host=carry(lock, platform, store),
     )
+
+
+def _check_wheels(
+    built: Sequence[tuple[LockedPackage, str, Descriptor]], lock: Lock, platform: Platform, store: Store
+) -> None:
+    """Check what wheels hold: no code that the runtime's C library cannot run, and none at all in those built here."""
+    named = [(name, descriptor.sha256) for _, name, descriptor in built]
+    glibc = glibc_of(lock.python_suite)
+    check_glibc(named, store, machine=platform.machine, glibc=glibc, suite=lock.python_suite)
+    ours = {package.name for package in built_packages(lock, platform)}
+    check_pure([(name, blob.sha256) for package, name, blob in built if package.name in ours], store)
 
 
 def _composed(

@@ -44,9 +44,21 @@ def check_glibc(wheels: Sequence[tuple[str, str]], store: Store, *, machine: str
             )
 
 
-def machines(name: str, sha256: str, store: Store) -> tuple[str, ...]:
-    """Return the machines that a wheel brings code for, as `uname -m` calls them, sorted."""
-    return tuple(sorted(set(_remembered(name, sha256, store)) & set(_MACHINES.values())))
+def check_pure(wheels: Sequence[tuple[str, str]], store: Store) -> None:
+    """Check that wheels which were built here, given as (file name, SHA-256), hold no machine code.
+
+    Raises:
+        ResolveError: one does, though its name says that it is for any machine.
+        IntegrityError: a wheel is no zip.
+    """
+    for name, sha256 in wheels:
+        found = _remembered(name, sha256, store)
+        for machine in sorted(set(_MACHINES.values()) & set(found)):
+            raise ResolveError(
+                f'expected a wheel for any machine, "{found[f"{machine} file"]}" is code for {machine}',
+                place=name,
+                hint="name a release that publishes wheels",
+            )
 
 
 def _remembered(name: str, sha256: str, store: Store) -> dict[str, str]:

@@ -15,6 +15,7 @@ from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.cli.target import print_findings
+from bundler.cli.wheels import print_wheels
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
 from bundler.model.lock import Lock
@@ -122,6 +123,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     counts += f", {len(lock.images)} images" if lock.images else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
+    print_wheels(lock)
 
 
 def _print_targets(lock: Lock, targets: Sequence[Target], findings: Sequence[list[Finding]]) -> None:

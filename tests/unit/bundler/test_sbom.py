@@ -50,6 +50,15 @@ def made(parts: list[Part] = PARTS, inside: dict[str, list[dict[str, Any]]] = IN
     return make_sbom(name="sample", version="1.0", created=CREATED, ferry_version="0.1", parts=parts, contents=inside)
 
 
+def test_what_was_built_names_what_it_was_built_from() -> None:
+    sdist = ("pkg:pypi/two@2.0?file_name=two-2.0.tar.gz", "c" * 64)
+    document = json.loads(made([replace(TWO, made_from=(sdist,)), ONE], {}))
+    found = {component["name"]: component.get("pedigree") for component in document["components"]}
+    assert found["one"] is None
+    (ancestor,) = found["two"]["ancestors"]
+    assert (ancestor["purl"], ancestor["hashes"]) == (sdist[0], [{"alg": "SHA-256", "content": "c" * 64}])
+
+
 def test_every_part_is_listed_with_purl_and_both_digests() -> None:
     document = json.loads(made())
     found = {component["bom-ref"]: component for component in document["components"]}
