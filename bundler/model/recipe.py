@@ -31,7 +31,8 @@ class Recipe:
 
     `as_of` is a date: nothing that was published later is taken. `valid_days` is how long after its lock was
     made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product. `requirements` and
-    `constraints` are files beside the recipe, `indexes` the names of those that single packages are taken from.
+    `constraints` are files beside the recipe, `indexes` the names of those that single packages are taken from;
+    `build` is what sdists are built with besides setuptools and wheel.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Recipe:
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     indexes: tuple[tuple[str, str], ...] = ()
+    build: tuple[str, ...] = ()
 
 
 def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
@@ -73,6 +75,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         requirements=relative_paths(fields, "requirements"),
         constraints=relative_paths(fields, "constraints"),
         indexes=index_names(fields),
+        build=fields.texts("build", []),
         debs=deb_sources(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),

@@ -57,7 +57,7 @@ def resolve(
         platforms=recipe.platforms,
         debs=resolve_python(recipe.python, recipe.platforms),
         wheels=resolve_wheels(recipe.wheels, recipe, what="wheels", files=requirements, indexes=recipe.indexes),
-        build=resolve_wheels(BUILD, recipe, what="build"),
+        build=resolve_wheels((*BUILD, *recipe.build), recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
         files=_files(recipe, directory, digests),
         images=resolve_images(recipe.images, recipe.platforms),

@@ -68,3 +68,23 @@ def test_a_file_of_hashes_locks_what_it_pins(shared: Callable[[str], Path], tmp_
     assert ferry("lock", "--check", recipe, code=3).stderr == (
         f"error: requirements: the requirements files changed since they were locked\nhint: run: ferry lock {recipe}\n"
     )
+
+
+def test_an_sdist_is_built_with_what_the_recipe_names(built: Path, tmp_path: Path) -> None:
+    """The hash of the sdist alone is listed, so the wheel that the index has too is not taken."""
+    digest = "12f65c9b470abda6dc35cf8e63cc574b1c52b11df2c86030af0ac09b01b13ea9"
+    (built / "pins.txt").write_text(f"idna==3.10 --hash=sha256:{digest}\n")
+    text = RECIPE.replace("wheels: [crcmod==1.7]", "requirements: [pins.txt]")
+    (built / "recipe.yaml").write_text(text)
+    ferry("lock", built)
+    out, store = tmp_path / "out/pylock.toml", str(tmp_path / "store")
+    done = ferry("export", "pylock", built, "-o", out, FERRY_STORE=store, code=4)
+    assert "idna-3.10.tar.gz: no wheel can be built: " in done.stderr
+    assert done.stderr.endswith(
+        "ModuleNotFoundError: No module named 'flit_core'\n"
+        "hint: name what it is built with under `build` in the recipe, or a release that publishes wheels\n"
+    )
+    (built / "recipe.yaml").write_text(text + "build: [flit-core]\n")
+    ferry("lock", built)
+    ferry("export", "pylock", built, "-o", out, FERRY_STORE=store)
+    assert [wheel.name for wheel in (tmp_path / "out/wheels").iterdir()] == ["idna-3.10-py3-none-any.whl"]

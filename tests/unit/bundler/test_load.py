@@ -32,6 +32,7 @@ def recipe_document() -> dict[str, Any]:
         "requirements": ["./reqs/a.txt", "reqs/a.txt", "pylock.toml"],
         "constraints": ["c.txt"],
         "indexes": {"Torch_X": "cu-124"},
+        "build": ["hatchling"],
         "files": [{"path": "./src//app", "to": "srv/app"}],
         "services": [
             {"name": "model", "run": ["python", "-m", "m"], "directory": "srv", "port": 1, "ready": "/r"},
@@ -106,6 +107,7 @@ def test_every_field_of_a_recipe(tmp_path: Path) -> None:
     assert (recipe.description, recipe.valid_days, recipe.wheels) == ("", 0, ("one==1.0",))
     assert (recipe.requirements, recipe.constraints) == (("reqs/a.txt", "pylock.toml"), ("c.txt",))
     assert recipe.indexes == (("torch-x", "cu-124"),)
+    assert recipe.build == ("hatchling",)
     assert recipe.platforms == PLATFORMS
     packages = ("python3.11-minimal", "libstdc++6")
     assert recipe.python == PythonSource(version="3.11", suite="bookworm", packages=packages)
