@@ -31,6 +31,11 @@ class Index:
     user: str = field(repr=False)
     password: str = field(repr=False)
 
+    def is_at(self, url: str) -> bool:
+        """Say whether a URL is that of this index, however each of the two is written."""
+        ours, theirs = split_url(self.url), split_url(url)
+        return ours is not None and theirs is not None and _plain(ours) == _plain(theirs)
+
     @property
     def environment(self) -> dict[str, str]:
         """What tells uv the login of an index of this name."""
@@ -126,6 +131,11 @@ def urls(ours: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         for word in ours.get(variable, "").split():
             match = _NAMED.fullmatch(word)
             yield (match[1], match[2]) if match else ("", word)
+
+
+def _plain(parts: SplitResult) -> tuple[str, str | None, int | None, str]:
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
 
 
 def split_url(url: str) -> SplitResult | None:

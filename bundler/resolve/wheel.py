@@ -185,7 +185,7 @@ def _check_indexes(pylock: Pylock, indexes: Mapping[str, Index], why: Reasons, w
         if name not in wanted:
             raise RecipeError("nothing that the recipe names needs it", place=f"indexes.{name}")
         for package in pylock.packages:
-            if package.name == name and package.index != index.url:
+            if package.name == name and not index.is_at(package.index or ""):
                 raise ResolveError(f'uv took {name} from another index than "{index.name}"', place=what)
 
 

@@ -121,6 +121,24 @@ def test_the_index_of_one_package_gives_no_other(index: Index, private: Index, m
     ]
 
 
+@pytest.mark.parametrize("written", ["{}/", "{}"])
+def test_a_url_may_be_written_in_more_than_one_way(
+    written: str, index: Index, private: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private.wheel("torch", "1.0")
+    monkeypatch.setenv("FERRY_INDEX_GPU", written.format(private.url_with(QUOTED)))
+    assert [package.index for package in resolved("torch", torch="gpu")] == ["gpu"]
+
+
+def test_the_urls_of_one_index() -> None:
+    one = find_index("gpu", {"FERRY_INDEX_GPU": "https://u:p@Host/simple/"})
+    assert (one.url, one.user, one.password) == ("https://Host/simple/", "u", "p")
+    assert one.is_at("https://host:443/simple")
+    for other in ("http://host/simple", "https://host/", "https://host:8443/simple", "", "x"):
+        assert not one.is_at(other)
+    assert "p" not in repr(one).replace("https", "").replace("simple", "").replace("gpu", "")
+
+
 def test_an_index_for_what_nothing_needs_is_refused(
     index: Index, private: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
