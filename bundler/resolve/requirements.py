@@ -23,6 +23,8 @@ from bundler.model.wheel import LockedInput
 
 _OPTION = re.compile(r"(?:^|\s+)(?=--?[A-Za-z])")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
+# Python refuses to read a number of more than 4,300 digits, and a version is one.
+_LONGEST = 2000
 _INCLUDE = re.compile(r"(?:-(?P<short>[rc])\s*|--(?P<long>requirement|constraint)(?:\s+|=))(?P<path>.+)")
 _HASH = re.compile(r"--hash(?:\s+|=)(sha256|sha384|sha512):([0-9a-fA-F]+)")
 _INDEX = re.compile(r"-i|-f|--(index-url|extra-index-url|find-links|no-index|trusted-host|pypi-url)")
@@ -187,12 +189,23 @@ def _check_hashes(pin: Pin, *, hashes: int, is_constraint: bool) -> None:
         raise RecipeError(f"expected the hashes of {pin.name}, got none", place=pin.place, hint=_HASHES_HINT)
 
 
-def _requirement(text: str, place: str) -> Requirement:
+def parse_requirement(text: str, place: str) -> Requirement:
+    """Parse a requirement (PEP 508).
+
+    Raises:
+        RecipeError: it is none.
+    """
+    if len(text) > _LONGEST:
+        raise RecipeError(f"expected a requirement of at most {_LONGEST} characters, got {len(text)}", place=place)
     try:
-        requirement = Requirement(text)
+        return Requirement(text)
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
         raise RecipeError(f"expected a requirement: {reason[:1].lower()}{reason[1:]}", place=place) from error
+
+
+def _requirement(text: str, place: str) -> Requirement:
+    requirement = parse_requirement(text, place)
     if requirement.url:
         raise RecipeError(
             f"expected {requirement.name} from a package index, got a URL", place=place, hint="pin it by its version"

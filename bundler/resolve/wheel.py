@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.pylock import Package, PackageSdist, PackageWheel, Pylock, PylockSelectError
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from bundler import uv
@@ -21,7 +20,7 @@ from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.resolve.length import content_length
 from bundler.resolve.nearest import Missing, report
 from bundler.resolve.pins import Reasons, check_closure, constraints, only_listed, pinned
-from bundler.resolve.requirements import Requirements
+from bundler.resolve.requirements import Requirements, parse_requirement
 from bundler.resolve.tags import marker_environment, wheel_tags
 from bundler.resolve.why import Key, Root, reasons
 from bundler.transport import Transport
@@ -94,13 +93,7 @@ def resolve_wheels(
 
 def _direct(requirements: tuple[str, ...], what: str) -> Iterator[Root]:
     for index, text in enumerate(requirements):
-        try:
-            yield Root(requirement=Requirement(text), label=text)
-        except InvalidRequirement as error:
-            reason = str(error).splitlines()[0]
-            raise RecipeError(
-                f"expected a requirement: {reason[:1].lower()}{reason[1:]}", place=f"{what}[{index}]"
-            ) from error
+        yield Root(requirement=parse_requirement(text, f"{what}[{index}]"), label=text)
 
 
 def _lock(wanted: _Wanted) -> uv.Answer:

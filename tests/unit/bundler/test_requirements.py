@@ -82,6 +82,7 @@ REFUSALS = [
         f"{URL}/a.whl\n",
         "r.txt:1: expected a requirement: expected semicolon (after name with no version specifier) or end",
     ),
+    (f"a==1{'0' * 2000}\n", "r.txt:1: expected a requirement of at most 2000 characters, got 2004"),
     ("./a.whl\n", "r.txt:1: expected a requirement: expected package name at the start of dependency specifier"),
     (f"--index-url {URL}\n", f'r.txt:1: {INDEX} ("--index-url")'),
     (f"--extra-index-url={URL}\n", f'r.txt:1: {INDEX} ("--extra-index-url")'),
