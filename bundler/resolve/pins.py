@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from bundler.errors import RecipeError, ResolveError
 from bundler.model.platform import Platform
 from bundler.model.recipe import Recipe
-from bundler.resolve.requirements import Pin, Requirements
+from bundler.resolve.pin import Pin, Requirements
 from bundler.resolve.tags import marker_environment
 from bundler.resolve.why import Key, Root
 

@@ -1,25 +1,24 @@
-"""Requirements files with hashes, and PEP 751 locks: exact pins, and which files may answer them.
+"""Requirements files with hashes: exact pins, and which files may answer them.
 
-Source: pip's reference, "Requirements File Format"; PEP 751.
+Source: pip's reference, "Requirements File Format".
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from packaging.pylock import Package, Pylock, PylockValidationError, is_valid_pylock_path
+from packaging.pylock import is_valid_pylock_path
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
 
 from bundler.errors import RecipeError
 from bundler.model.document import describe
 from bundler.model.path import is_relative
 from bundler.model.wheel import LockedInput
+from bundler.resolve.pin import Pin, Requirements
+from bundler.resolve.pylock import pylock_pins
 
 _OPTION = re.compile(r"(?:^|\s+)(?=--?[A-Za-z])")
 _COMMENT = re.compile(r"(^|\s+)#.*$")
@@ -35,40 +34,6 @@ _INDEX_HINT = (
     "take the line out (uv and pip-compile leave it out without --emit-index-url); the builder's own pip or uv "
     "configuration says where packages come from, and `indexes` of the recipe which of them"
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pin:
-    """One requirement of a file: the SHA-256 of the files that may answer it, and where it stands.
-
-    `groups` are the dependency groups that its marker is judged with (PEP 751).
-    """
-
-    requirement: Requirement
-    hashes: frozenset[str]
-    place: str
-    file: str
-    groups: frozenset[str] = frozenset()
-
-    @property
-    def name(self) -> str:
-        """The name of the distribution, normalised."""
-        return canonicalize_name(self.requirement.name)
-
-    @property
-    def version(self) -> str | None:
-        """The one version that it asks for, or None."""
-        found = [one for one in self.requirement.specifier if one.operator == "==" and not one.version.endswith("*")]
-        return found[0].version if len(found) == len(self.requirement.specifier) == 1 else None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Requirements:
-    """What files of requirements say: pins, all exact and with hashes; constraints; and the files that were read."""
-
-    pins: tuple[Pin, ...] = ()
-    constraints: tuple[Pin, ...] = ()
-    inputs: tuple[LockedInput, ...] = ()
 
 
 def read_requirements(requirements: Sequence[str], constraints: Sequence[str], directory: Path) -> Requirements:
@@ -111,7 +76,7 @@ class _Reader:
             raise RecipeError("expected a requirements file in UTF-8", place=path) from error
         into = self.constraints if is_constraint else self.pins
         if is_valid_pylock_path(Path(path)):
-            into += _pylock_pins(text, path)
+            into += pylock_pins(text, path)
             return
         for number, line in _lines(text):
             spot = f"{path}:{number}"
@@ -224,24 +189,3 @@ def _refuse_option(option: str, place: str) -> None:
     if name == "--hash":
         raise RecipeError("expected --hash=sha256:HEX", place=place)
     raise RecipeError(f"the option {describe(name)} has no meaning here", place=place, hint="take it out")
-
-
-def _pylock_pins(text: str, path: str) -> Iterator[Pin]:
-    try:
-        pylock = Pylock.from_dict(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, PylockValidationError, RecursionError) as error:
-        raise RecipeError(f"expected a lock file of PEP 751: {error}", place=path) from error
-    for index, package in enumerate(pylock.packages):
-        yield _pylock_pin(package, path, place=f"{path}: packages[{index}]", groups=pylock.default_groups or ())
-
-
-def _pylock_pin(package: Package, path: str, *, place: str, groups: Sequence[str]) -> Pin:
-    if package.version is None or package.vcs or package.directory or package.archive:
-        raise RecipeError(f"expected {package.name} from a package index, got another source", place=place)
-    hashes = [wheel.hashes.get("sha256", "").lower() for wheel in package.wheels or ()]
-    hashes += [package.sdist.hashes.get("sha256", "").lower()] if package.sdist else []
-    if not all(hashes) or not hashes:
-        raise RecipeError(f"expected a sha256 for each file of {package.name}, got others or none", place=place)
-    requirement = Requirement(f"{package.name}=={package.version}")
-    requirement.marker = package.marker
-    return Pin(requirement=requirement, hashes=frozenset(hashes), place=place, file=path, groups=frozenset(groups))

@@ -19,8 +19,9 @@ from bundler.model.recipe import Recipe
 from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.resolve.length import content_length
 from bundler.resolve.nearest import Missing, report
+from bundler.resolve.pin import Requirements
 from bundler.resolve.pins import Reasons, check_closure, constraints, only_listed, pinned
-from bundler.resolve.requirements import Requirements, parse_requirement
+from bundler.resolve.requirements import parse_requirement
 from bundler.resolve.tags import marker_environment, wheel_tags
 from bundler.resolve.why import Key, Root, reasons
 from bundler.transport import Transport

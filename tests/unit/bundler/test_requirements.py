@@ -5,7 +5,8 @@ import pytest
 
 from bundler.errors import RecipeError
 from bundler.model.wheel import LockedInput
-from bundler.resolve.requirements import Requirements, read_requirements
+from bundler.resolve.pin import Requirements
+from bundler.resolve.requirements import read_requirements
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 WITH_HASHES = "write it with hashes, such as by: uv pip compile --generate-hashes, or name the file under constraints"
