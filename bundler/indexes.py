@@ -70,7 +70,10 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 def has_pip_more(ours: Mapping[str, str]) -> bool:
     """Say whether pip is configured for further indexes, which are not taken: pip knows no order among them."""
-    return bool(ours.get("PIP_EXTRA_INDEX_URL") or _pip(ours, "extra-index-url"))
+    try:
+        return bool(ours.get("PIP_EXTRA_INDEX_URL") or _pip(ours, "extra-index-url"))
+    except ResolveError:
+        return False
 
 
 def _pip(ours: Mapping[str, str], option: str) -> str | None:

@@ -78,7 +78,7 @@ def resolve_wheels(
         RecipeError: a file of requirements lacks what its pins need, or an index is named for what nothing needs.
     """
     roots = (*_direct(requirements, what), *pinned(files.pins, recipe))
-    if not roots:
+    if not roots and not indexes:
         return ()
     named = {package: find_index(name) for package, name in indexes}
     wanted = _Wanted(roots=roots, files=files, indexes=named, recipe=recipe, what=what)

@@ -148,6 +148,9 @@ def test_an_index_for_what_nothing_needs_is_refused(
     with pytest.raises(RecipeError) as refused:
         resolved("app", torhc="gpu")
     assert str(refused.value) == "indexes.torhc: nothing that the recipe names needs it"
+    with pytest.raises(RecipeError) as refused:
+        resolved(torhc="gpu")
+    assert str(refused.value) == "indexes.torhc: nothing that the recipe names needs it"
 
 
 def test_an_index_that_this_host_does_not_know(index: Index) -> None:
@@ -239,6 +242,24 @@ def test_an_order_of_indexes_that_lets_strangers_in_is_refused() -> None:
         'got "unsafe-best-match"'
     )
     assert refused.value.hint == "unset it, and name the index of single packages under `indexes` in the recipe"
+
+
+def test_a_default_index_may_want_a_login_too(
+    index: Index, private: Index, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = private.wheel("ours", "1.0")
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", private.url_with(QUOTED))
+    assert fetched(resolved("ours"), store, tmp_path) == [ours]
+
+
+def test_a_pip_configuration_that_cannot_be_read_hides_no_other_error(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.conf").write_text("index-url = x\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    with pytest.raises(ResolveError, match=r"^uv found no answer: "):
+        resolved("ours")
 
 
 def test_logins_are_cut_out_of_text() -> None:
