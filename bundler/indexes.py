@@ -44,7 +44,7 @@ class Index:
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Return uv's own settings; where it has no index, those that pip is configured for.
+    """Return uv's own settings; where it has no index, the one that pip is configured for.
 
     The first index that has a package is the only one it is taken from, whatever the settings say: with any other
     order, whoever publishes a private name with a higher version on a public index would be believed.
