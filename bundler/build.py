@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bundler.archive import pack
 from bundler.attest import sign
+from bundler.builder import built_packages, fetch_for_builder
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
 from bundler.contents import CarriedImage, Contents, bundle_parts
@@ -22,6 +23,7 @@ from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
+from bundler.machinecode import check_glibc, check_pure
 from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import JSON, OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
@@ -31,10 +33,13 @@ from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
+from bundler.model.wheel import LockedPackage
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.chart import check_charts
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
+from bundler.resolve.requirements import read_requirements
+from bundler.resolve.tags import glibc_of
 from bundler.sandbox.boot import Booted, boot
 from bundler.sandbox.emulation import emulates
 from bundler.sbom import image_components, make_sbom
@@ -72,6 +77,7 @@ def build(
     recipe, lock = read_inputs(where, Digests(store.root, progress))
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
+    fetch_for_builder(lock, platform, store, directory=_directory(where), progress=progress)
     with tempfile.TemporaryDirectory(prefix="ferry-build-", dir=store.root) as work:
         composer = Composer(lock, platform, store, Path(work))
         progress.start("compose", 0)
@@ -134,6 +140,8 @@ def read_inputs(where: Path, digests: Digests | None = None) -> tuple[Recipe, Lo
     pairs = [(image.reference, image.aliases, platform) for image in wanted for platform in recipe.platforms]
     if [(image.reference, image.aliases, image.platform) for image in lock.images] != pairs:
         raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
+    if read_requirements(recipe.requirements, recipe.constraints, _directory(where)).inputs != lock.requirements:
+        raise RecipeError("the requirements files changed since they were locked", place="requirements", hint=again)
     if resolve_files(recipe.files, _directory(where), digests=digests, before=lock.files) != lock.files:
         raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
     try:
@@ -157,6 +165,7 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
     runtime = composer.runtime()
     built = composer.build_wheels()
+    _check_wheels(built, lock, platform, store)
     wheels = composer.wheels([(name, descriptor) for _, name, descriptor in built]) if built else None
     files = composer.files(recipe.services)
     layers = [layer for layer in (runtime, wheels, files) if layer is not None]
@@ -175,6 +184,17 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         images=(*_composed(recipe, lock, platform, layers, store), *_from_registries(lock, platform, store)),
         host=carry(lock, platform, store),
     )
+
+
+def _check_wheels(
+    built: Sequence[tuple[LockedPackage, str, Descriptor]], lock: Lock, platform: Platform, store: Store
+) -> None:
+    """Check what wheels hold: no code that the runtime's C library cannot run, and none at all in those built here."""
+    named = [(name, descriptor.sha256) for _, name, descriptor in built]
+    glibc = glibc_of(lock.python_suite)
+    check_glibc(named, store, machine=platform.machine, glibc=glibc, suite=lock.python_suite)
+    ours = {package.name for package in built_packages(lock, platform)}
+    check_pure([(name, blob.sha256) for package, name, blob in built if package.name in ours], store)
 
 
 def _composed(

@@ -18,7 +18,7 @@ from bundler.model.platform import Platform
 from bundler.model.purl import deb_purl, generic_purl, image_purl, wheel_purl
 from bundler.model.recipe import Recipe
 from bundler.model.wheel import LockedPackage
-from bundler.resolve.wheel import marker_environment
+from bundler.resolve.tags import marker_environment
 from bundler.sbom.document import Part
 from bundler.sbom.metadata import wheel_metadata
 from bundler.store import Store
@@ -59,7 +59,7 @@ class Contents:
         return (
             self._python(lock),
             *self._toolchain(),
-            *self._wheels(),
+            *self._wheels(lock),
             *self._files(recipe),
             *self.host,
             *self._images(),
@@ -95,11 +95,13 @@ class Contents:
                 descriptor=descriptor,
             )
 
-    def _wheels(self) -> Iterator[Item]:
+    def _wheels(self, lock: Lock) -> Iterator[Item]:
+        # Only wheels for any machine are built, so these make them: a Python, and pure packages from the lock.
+        tools = (("built", "pure"), ("built_with", ", ".join(_built_with(lock))))
         for package, name, descriptor in self.wheels:
             file = package.file_for(self.platform)
             assert file is not None
-            built = (("sdist", file.name), ("sdist_sha256", file.sha256)) if file.is_sdist else ()
+            built = (("sdist", file.name), ("sdist_sha256", file.sha256), *tools) if file.is_sdist else ()
             yield Item(
                 kind="wheel",
                 name=name,
@@ -145,6 +147,13 @@ class Contents:
                     yield _image_part("layer", image, descriptor, ())
 
 
+def _built_with(lock: Lock) -> Iterator[str]:
+    """Name what wheels are built with: Python by its minor version, since the builder may be of another platform."""
+    yield f"python {lock.python_version}"
+    for package in lock.build:
+        yield f"{package.name} {package.version}"
+
+
 def _image_part(kind: str, image: CarriedImage, descriptor: Descriptor, lineage: tuple[str, ...]) -> Item:
     reference = image.names[0]
     repository, at, digest = reference.partition("@")
@@ -180,9 +189,15 @@ def bundle_parts(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -
             needs=needs.of(item),
             inside=debs if item.kind == "python" else (),
             mark="host" if item.kind in HOST_KINDS else "",
+            made_from=_made_from(item),
         )
         parts.setdefault(part.ref, part)
     return list(parts.values())
+
+
+def _made_from(item: Item) -> tuple[tuple[str, str], ...]:
+    sha256 = dict(item.source).get("sdist_sha256")
+    return ((item.lineage[0], sha256),) if sha256 else ()
 
 
 class _Needs:

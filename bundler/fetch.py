@@ -14,6 +14,8 @@ from packaging.pylock import PackageSdist, PackageWheel
 from bundler import uv
 from bundler.apt import Apt
 from bundler.errors import IntegrityError, RecipeError, TransferError
+from bundler.indexes import find_index
+from bundler.logins import Logins
 from bundler.model.chart import CHART
 from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import OCTETS, WHEEL
@@ -151,12 +153,13 @@ def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterato
         for index in indexes:
             yield _wanted_index(index, bases)
     packages = [*lock.wheels, *lock.build, *lock.toolchain]
+    logins = Logins()
     files = {file.sha256: (package, file) for package in packages if (file := package.file_for(platform))}
     missing = [pair for sha256, pair in sorted(files.items()) if not store.has(sha256, pair[1].size)]
     if missing:
         urls = _locate([package for package, _ in missing], lock.python_version, work)
         for _, file in missing:
-            yield _wanted_file(file, urls)
+            yield _wanted_file(file, urls, logins)
 
 
 def _wanted_charts(lock: Lock, transport: Transport, store: Store) -> Iterator[_Wanted]:
@@ -239,18 +242,22 @@ def _likely_first(bases: list[str], path: str) -> list[str]:
     return sorted(bases, key=lambda base: ("security" in base) != updates)
 
 
-def _wanted_file(file: LockedFile, urls: dict[str, str]) -> _Wanted:
+def _wanted_file(file: LockedFile, urls: dict[str, str], logins: Logins) -> _Wanted:
     found = (urls[file.sha256],) if file.sha256 in urls else ()
-    return _Wanted(name=file.name, sha256=file.sha256, size=file.size, media_type=WHEEL, urls=found)
+    headers = logins.headers if any(map(logins.of, found)) else None
+    return _Wanted(name=file.name, sha256=file.sha256, size=file.size, media_type=WHEEL, urls=found, headers=headers)
 
 
 def _locate(packages: list[LockedPackage], python: str, work: Path) -> dict[str, str]:
     """Map SHA-256 to URL for all files of the pins, each version of a name in a question of its own."""
     urls: dict[str, str] = {}
-    for round_, pins in enumerate(_rounds(packages)):
+    names = sorted({package.index for package in packages})
+    rounds = [(name, pins) for name in names for pins in _rounds([one for one in packages if one.index == name])]
+    for round_, (name, pins) in enumerate(rounds):
         directory = work / f"uv{round_}"
         directory.mkdir()
-        for package in uv.locate(pins, python=python, work=directory).packages:
+        index = find_index(name) if name else None
+        for package in uv.locate(pins, python=python, work=directory, index=index).packages:
             artifacts: list[PackageWheel | PackageSdist] = [*(package.wheels or ())]
             if package.sdist:
                 artifacts.append(package.sdist)

@@ -22,6 +22,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "lock": ("bundler.cli.lock", "lock_group"),
     "build": ("bundler.cli.make", "build_command"),
     "scan": ("bundler.cli.scan", "scan_group"),
+    "why": ("bundler.cli.export", "why_command"),
+    "export": ("bundler.cli.export", "export_group"),
     "verify": ("bundler.cli.check", "verify_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
     "split": ("bundler.cli.split", "split_command"),

@@ -18,6 +18,7 @@ from bundler.cli.make import RECIPE, store_directory
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.cli.target import print_findings
+from bundler.cli.wheels import print_wheels
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
 from bundler.model.descriptor import OCTETS
@@ -202,6 +203,7 @@ def _write(path: Path, lock: Lock, before: Lock | None) -> None:
     counts += f", {len(lock.rpms)} rpms for the host" if lock.rpms else ""
     counts += f", {len(lock.drivers)} drivers" if lock.drivers else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
+    print_wheels(lock)
     if before is not None:
         _print_sums(compare(before, lock))
 

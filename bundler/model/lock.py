@@ -27,7 +27,7 @@ from bundler.model.rpm import (
     locked_rpm_key_document,
 )
 from bundler.model.upstream import LockedIndex, locked_index, locked_index_document
-from bundler.model.wheel import LockedPackage, locked_package, locked_package_document
+from bundler.model.wheel import LockedInput, LockedPackage, locked_input, locked_package, locked_package_document
 
 FORMAT = "ferry/lock/v1"
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -52,7 +52,8 @@ class Lock:
     `toolchain` are the wheels of the installer itself, `build` those that sdists are built with;
     `debs` make the Python runtime, `os_debs` and `rpms` are installed on the isolated host; `rpm_keys` sign the
     latter, but for those of `unsigned_repositories`. `accelerators` is what the payload asks of drivers, `drivers` the
-    packages that are carried for hosts that have less.
+    packages that are carried for hosts that have less. `requirements` are the files of requirements and constraints
+    that the wheels were resolved from.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Lock:
     unsigned_repositories: tuple[str, ...] = ()
     drivers: tuple[LockedDriver, ...] = ()
     accelerators: tuple[DriverNeed, ...] = ()
+    requirements: tuple[LockedInput, ...] = ()
 
     def paths(self, platform: Platform) -> tuple[LockedPath, ...]:
         """Return every file that a bundle for `platform` carries from a path or a URL."""
@@ -119,6 +121,7 @@ def parse_lock(fields: Fields, *, sha256: str, sm3: str) -> Lock:
         unsigned_repositories=fields.texts("unsigned_repositories", [], match=REPOSITORY, what=REPOSITORY_WORDS),
         drivers=fields.each("drivers", locked_driver, []),
         accelerators=fields.each("accelerators", driver_need, []),
+        requirements=fields.each("requirements", locked_input, []),
         sha256=sha256,
         sm3=sm3,
     )
@@ -157,6 +160,8 @@ def lock_document(lock: Lock) -> dict[str, Any]:
         "toolchain": [locked_package_document(package) for package in lock.toolchain],
         "files": [locked_path_document(file) for file in lock.files],
     }
+    if lock.requirements:
+        document["requirements"] = [asdict(one) for one in lock.requirements]
     if lock.images:
         document["images"] = [locked_image_document(image) for image in lock.images]
     if lock.charts:

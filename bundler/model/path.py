@@ -12,10 +12,24 @@ _PATH_HINT = "use a relative path with forward slashes and no '..'"
 def relative_path(fields: Fields, key: str) -> str:
     """Take a relative path that leads nowhere else."""
     text = fields.text(key)
-    parts = PurePosixPath(text).parts
-    if not parts or text.startswith("/") or ".." in parts or "\\" in text or not text.isprintable():
+    if not is_relative(text):
         raise fields.refuse(key, f"expected a relative path, got {describe(text)}", hint=_PATH_HINT)
     return str(PurePosixPath(text))
+
+
+def relative_paths(fields: Fields, key: str) -> tuple[str, ...]:
+    """Take a list of relative paths that lead nowhere else, each once; none if the field is missing."""
+    texts = fields.texts(key, [])
+    for text in texts:
+        if not is_relative(text):
+            raise fields.refuse(key, f"expected relative paths, got {describe(text)}", hint=_PATH_HINT)
+    return tuple(dict.fromkeys(str(PurePosixPath(text)) for text in texts))
+
+
+def is_relative(text: str) -> bool:
+    """Say whether a path leads to somewhere below where it starts."""
+    parts = PurePosixPath(text).parts
+    return bool(parts) and not text.startswith("/") and ".." not in parts and "\\" not in text and text.isprintable()
 
 
 def absolute_path(fields: Fields, key: str) -> str:

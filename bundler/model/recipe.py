@@ -14,10 +14,12 @@ from bundler.model.driver_source import DriverSource, StatedNeed, driver_source,
 from bundler.model.egress import Allowed, egress_allowed
 from bundler.model.files import FileSource, file_source
 from bundler.model.image import RegistryImage, registry_image
+from bundler.model.path import relative_paths
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import PythonSource, python_source
 from bundler.model.rpm import RpmSource, rpm_sources
 from bundler.model.service import Service, check_services, recipe_service
+from bundler.model.wheel import index_names
 
 FORMAT = "ferry/recipe/v1"
 NAME = "[a-z0-9]([a-z0-9.-]{0,48}[a-z0-9])?"
@@ -32,7 +34,9 @@ class Recipe:
     """What one bundle is made from.
 
     `as_of` is a date: nothing that was published later is taken. `valid_days` is how long after its lock was
-    made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product.
+    made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product. `requirements` and
+    `constraints` are files beside the recipe, `indexes` the names of those that single packages are taken from;
+    `build` is what sdists are built with besides setuptools and wheel.
     """
 
     name: str
@@ -54,6 +58,10 @@ class Recipe:
     rpms: tuple[RpmSource, ...] = ()
     drivers: tuple[DriverSource, ...] = ()
     accelerators: tuple[StatedNeed, ...] = ()
+    requirements: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    indexes: tuple[tuple[str, str], ...] = ()
+    build: tuple[str, ...] = ()
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -78,6 +86,10 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         platforms=take_platforms(fields),
         python=python_source(fields.mapping("python")),
         wheels=fields.texts("wheels", []),
+        requirements=relative_paths(fields, "requirements"),
+        constraints=relative_paths(fields, "constraints"),
+        indexes=index_names(fields),
+        build=fields.texts("build", []),
         debs=deb_sources(fields),
         charts=fields.each("charts", chart_source, []),
         rpms=rpm_sources(fields),

@@ -20,6 +20,7 @@ from bundler.resolve.file import resolve_files
 from bundler.resolve.image import resolve_images
 from bundler.resolve.length import content_length
 from bundler.resolve.python import resolve_python
+from bundler.resolve.requirements import read_requirements
 from bundler.resolve.rpm import resolve_rpms
 from bundler.resolve.update import Update
 from bundler.resolve.upstream import resolve_upstream
@@ -63,7 +64,15 @@ def resolve(
     charts = resolve_charts(recipe.charts, directory, digests=digests)
     wanted = (*recipe.images, *chart_images(charts, recipe.image_names))
     transport = Transport()
-    wheels = resolve_wheels(recipe.wheels, recipe, what="wheels", kept=kept.get("wheels", ()))
+    requirements = read_requirements(recipe.requirements, recipe.constraints, directory)
+    wheels = resolve_wheels(
+        recipe.wheels,
+        recipe,
+        what="wheels",
+        files=requirements,
+        indexes=recipe.indexes,
+        kept=kept.get("wheels", ()),
+    )
     needs = resolve_needs(recipe.accelerators, wheels)
     rpms = resolve_rpms(recipe.rpms, recipe.platforms, hosts, unsigned)
     lock = Lock(
@@ -77,12 +86,13 @@ def resolve(
         platforms=recipe.platforms,
         debs=resolve_python(recipe.python, recipe.platforms),
         wheels=wheels,
-        build=resolve_wheels(BUILD, recipe, what="build", kept=kept.get("build", ())),
+        build=resolve_wheels((*BUILD, *recipe.build), recipe, what="build", kept=kept.get("build", ())),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain", kept=kept.get("toolchain", ())),
         files=_files(recipe, directory, digests, transport),
         images=resolve_images(wanted, recipe.platforms),
         charts=charts,
         targets=targets,
+        requirements=requirements.inputs,
         os_debs=os_debs,
         upstream=resolve_upstream(recipe.debs, os_debs, keep),
         rpms=rpms.rpms,

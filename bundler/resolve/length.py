@@ -7,12 +7,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bundler.errors import ResolveError
-from bundler.transport import Transport
+from bundler.transport import Headers, Transport
 
 _GIVE = "give its size in the recipe, beside sha256"
 
 
-def content_length(url: str, transport: Transport) -> int:
+def content_length(url: str, transport: Transport, headers: Headers | None = None) -> int:
     """Return the size in bytes of the file behind `url`; nothing of it is read but what comes unasked.
 
     Raises:
@@ -21,7 +21,7 @@ def content_length(url: str, transport: Transport) -> int:
     """
     if url.startswith("file:"):
         return _file_size(url)
-    reply = transport.read(url, limit=0)
+    reply = transport.read(url, limit=0, headers=headers)
     if reply.status != 200:
         raise ResolveError(f"expected the file, its server answered {reply.status}", place=url)
     length = reply.headers.get("content-length", "")

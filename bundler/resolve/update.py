@@ -38,7 +38,12 @@ class Update:
 
     def pins(self, packages: Iterable[LockedPackage]) -> tuple[str, ...]:
         """Return what holds distributions at the versions they have."""
-        return tuple(f"{one.name}=={one.version}" for one in packages if not self._moves(one.name))
+        versions: dict[str, set[str]] = {}
+        for one in packages:
+            versions.setdefault(one.name, set()).add(one.version)
+        # What has a version for each platform cannot be held by one pin.
+        single = {name: found.pop() for name, found in versions.items() if len(found) == 1}
+        return tuple(f"{name}=={version}" for name, version in single.items() if not self._moves(name))
 
     def apply(self, lock: Lock, recipe: Recipe) -> Lock:
         """Return the new lock with what stays as it was; Debian packages move together with those of their set."""

@@ -31,7 +31,11 @@ def build_wheel(sdist: Path, name: str, *, root: Path, python: str) -> Path:
     try:
         answer = run_in_root(root, f"/usr/bin/python{python}", "inside_wheel.py", spec, timeout_s=_TIMEOUT_S)
     except StepError as error:
-        raise ResolveError(f"no wheel can be built: {error.message}", place=name) from error
+        raise ResolveError(
+            f"no wheel can be built: {error.message}",
+            place=name,
+            hint="name what it is built with under `build` in the recipe, or a release that publishes wheels",
+        ) from error
     wheel = work / "out" / Path(str(answer["wheel"])).name
     if not wheel.name.endswith("-any.whl"):
         raise ResolveError(

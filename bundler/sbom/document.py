@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema_rs
 from cyclonedx.model import HashAlgorithm, HashType, Property
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.component import Component, ComponentType, Pedigree
 from cyclonedx.model.contact import OrganizationalEntity
 from cyclonedx.model.dependency import Dependency
 from cyclonedx.model.license import DisjunctiveLicense
@@ -35,7 +35,8 @@ _SCHEMA = "bom-1.6.SNAPSHOT.schema.json"
 class Part:
     """One component to list: digests in hex, `needs` the bom-refs that it depends on, `inside` what it is made of.
 
-    `mark` keeps apart what is carried for itself and also stands inside another part.
+    `made_from` is what it was built from: (purl, SHA-256). `mark` keeps apart what is carried for itself and also
+    stands inside another part.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class Part:
     needs: tuple[str, ...] = ()
     inside: tuple[Part, ...] = ()
     mark: str = ""
+    made_from: tuple[tuple[str, str], ...] = ()
 
     @property
     def ref(self) -> str:
@@ -120,6 +122,19 @@ def _component(part: Part) -> Component:
         licenses=[DisjunctiveLicense(name=license_) for license_ in part.licenses],
         properties=[Property(name="ferry:kind", value=part.kind), Property(name="ferry:sm3", value=part.sm3)],
         components=[_component(one) for one in part.inside],
+        pedigree=Pedigree(ancestors=[_ancestor(*one) for one in part.made_from]) if part.made_from else None,
+    )
+
+
+def _ancestor(purl: str, sha256: str) -> Component:
+    known = PackageURL.from_string(purl)
+    return Component(
+        type=ComponentType.LIBRARY,
+        name=known.name,
+        version=known.version,
+        bom_ref=f"{purl}#{sha256[:16]}",
+        purl=known,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)],
     )
 
 

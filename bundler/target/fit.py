@@ -12,7 +12,7 @@ from bundler.model.lock import Lock, LockedTarget
 from bundler.model.platform import Platform
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
-from bundler.resolve.wheel import GLIBC_OF_SUITE
+from bundler.resolve.tags import GLIBC_OF_SUITE
 from bundler.target.driver import check_drivers
 from bundler.target.finding import Finding
 

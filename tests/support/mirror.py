@@ -20,10 +20,14 @@ class Answer:
 
 
 class Mirror:
-    """The answers for each path in their order, the last one for ever; `asked` holds (path, Range)."""
+    """The answers for each path in their order, the last one for ever; `asked` holds (path, Range).
+
+    With `login`, what a request carries as its Authorization, every other one is refused.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
+        self.login: str | None = None
         self._answers: dict[str, list[Answer]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -54,6 +58,9 @@ class Mirror:
             def do_GET(self) -> None:
                 path, wanted = self.path.partition("?")[0], self.headers["Range"]
                 mirror.asked.append((path, wanted))
+                if mirror.login not in (None, self.headers["Authorization"]):
+                    self._send(401, {"WWW-Authenticate": 'Basic realm="t"'}, b"", None)
+                    return
                 answer = mirror._take(path)
                 body, status, headers = answer.body, answer.status, dict(answer.headers)
                 if wanted and answer.ranges and status == 200 and not wanted.startswith("bytes=-"):

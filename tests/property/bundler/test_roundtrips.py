@@ -28,7 +28,7 @@ from bundler.model.lock import Lock
 from bundler.model.manifest import parse_manifest
 from bundler.model.platform import PLATFORMS
 from bundler.model.rpm import LockedRpm
-from bundler.model.wheel import LockedFile, LockedPackage
+from bundler.model.wheel import LockedFile, LockedInput, LockedPackage
 from bundler.store import Hasher, Store
 from bundler.transport import Transport
 from bundler.tree import pack_layer, unpack_layer, unpack_tar
@@ -85,7 +85,15 @@ files = st.builds(
     platforms=platforms,
 )
 packages = st.lists(
-    st.builds(LockedPackage, name=names, version=versions, files=st.lists(files, max_size=2).map(tuple)), max_size=3
+    st.builds(
+        LockedPackage,
+        name=names,
+        version=versions,
+        files=st.lists(files, max_size=2).map(tuple),
+        why=st.lists(st.sampled_from(["one", "one[x]>=1 ; python_version < '4'", "-r a b.txt", "null"])).map(tuple),
+        index=st.sampled_from(["", "cu-124", "1"]),
+    ),
+    max_size=3,
 ).map(tuple)
 driver_versions = st.from_regex("[0-9][0-9A-Za-z._-]{0,12}", fullmatch=True)
 words = st.from_regex("[!-~]([ -~]{0,8}[!-~])?", fullmatch=True).filter(lambda word: word != FILE)
@@ -143,6 +151,7 @@ locks = st.builds(
         st.builds(LockedPath, path=paths, to=paths, size=st.integers(0, 9), sha256=hexes, executable=st.booleans()),
         max_size=3,
     ).map(tuple),
+    requirements=st.lists(st.builds(LockedInput, path=paths, sha256=hexes), max_size=2).map(tuple),
     images=st.just(()),
     rpms=st.lists(rpms, max_size=2).map(tuple),
     rpm_keys=st.just(()),

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from index import Index
 from mirror import Mirror
 from payload import hard_link, make_root, unshared
 from registry import FakeRegistry
@@ -69,3 +70,27 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def payload_root(runtime: Path, tmp_path: Path) -> Path:
     """A root of its own for one test."""
     return Path(shutil.copytree(runtime, tmp_path / "root", symlinks=True, copy_function=hard_link))
+
+
+INDEX_SETTINGS = (
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_CONFIG_FILE",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "NETRC",
+)
+
+
+@pytest.fixture
+def index(mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    """The only index that uv knows of, with a home and a cache of its own."""
+    found = Index(mirror)
+    (tmp_path / "home").mkdir()
+    for name in [*INDEX_SETTINGS, *(name for name in os.environ if name.startswith(("UV_", "FERRY_INDEX_")))]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_DEFAULT_INDEX", found.url)
+    return found

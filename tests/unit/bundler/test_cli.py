@@ -115,7 +115,10 @@ def test_a_recipe_that_is_not_there_or_wrong(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"error: {tmp_path}/recipe.yaml:")
 
 
-@pytest.mark.parametrize("command", ["drivers", "lock", "build", "verify", "inspect", "keystore", "host"])
+@pytest.mark.parametrize(
+    "command",
+    ["drivers", "lock", "build", "scan", "why", "export", "verify", "inspect", "split", "serve", "keystore", "host"],
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = ferry(command, "--help")
     assert done.returncode == 0

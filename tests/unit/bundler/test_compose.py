@@ -258,6 +258,26 @@ def test_every_part_of_a_bundle_is_an_item(tmp_path: Path, store: Store) -> None
     assert items[6].lineage == tuple(f"sha256:{layer.descriptor.sha256}" for layer in held.layers)
 
 
+def test_a_built_wheel_says_what_it_was_built_from_and_with(tmp_path: Path, store: Store) -> None:
+    lock, held = contents(tmp_path, store)
+    package, name, blob = held.wheels[1]
+    sdist = LockedFile(name="two_x-2.0.tar.gz", size=9, sha256="e" * 64, platforms=PLATFORMS)
+    built = (held.wheels[0], (replace(package, files=(sdist,)), name, blob))
+    tool = LockedPackage(name="setuptools", version="80.9.0", files=())
+    lock, held = replace(lock, build=(tool,)), replace(held, wheels=built)
+    item = held.items(recipe(), lock)[3]
+    assert item.source == (
+        ("sdist", "two_x-2.0.tar.gz"),
+        ("sdist_sha256", "e" * 64),
+        ("built", "pure"),
+        ("built_with", "python 3.11, setuptools 80.9.0"),
+    )
+    purl = "pkg:pypi/two-x@2.0?file_name=two_x-2.0.tar.gz"
+    assert item.lineage == (purl,)
+    (part,) = [part for part in bundle_parts(recipe(), lock, held, store) if part.made_from]
+    assert (part.name, part.made_from) == ("two-x", ((purl, "e" * 64),))
+
+
 def test_parts_know_their_licences_and_what_they_need(tmp_path: Path, store: Store) -> None:
     lock, held = contents(tmp_path, store)
     parts = bundle_parts(recipe(), lock, held, store)

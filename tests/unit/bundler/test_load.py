@@ -29,6 +29,10 @@ def recipe_document() -> dict[str, Any]:
         "platforms": ["linux/amd64", "linux/arm64"],
         "python": {"version": "3.11", "debian": "bookworm", "packages": ["python3.11-minimal", "libstdc++6"]},
         "wheels": ["one==1.0"],
+        "requirements": ["./reqs/a.txt", "reqs/a.txt", "pylock.toml"],
+        "constraints": ["c.txt"],
+        "indexes": {"Torch_X": "cu-124"},
+        "build": ["hatchling"],
         "files": [{"path": "./src//app", "to": "srv/app"}],
         "services": [
             {"name": "model", "run": ["python", "-m", "m"], "directory": "srv", "port": 1, "ready": "/r"},
@@ -101,6 +105,9 @@ def test_every_field_of_a_recipe(tmp_path: Path) -> None:
     recipe = read_recipe(tmp_path)
     assert (recipe.name, recipe.version, recipe.sequence, recipe.as_of) == ("sample", "1.0", 3, "2026-01-31")
     assert (recipe.description, recipe.valid_days, recipe.wheels) == ("", 0, ("one==1.0",))
+    assert (recipe.requirements, recipe.constraints) == (("reqs/a.txt", "pylock.toml"), ("c.txt",))
+    assert recipe.indexes == (("torch-x", "cu-124"),)
+    assert recipe.build == ("hatchling",)
     assert recipe.platforms == PLATFORMS
     packages = ("python3.11-minimal", "libstdc++6")
     assert recipe.python == PythonSource(version="3.11", suite="bookworm", packages=packages)
@@ -119,6 +126,7 @@ SERVICE = ("services", 0)
 AGENT = ("services", 1)
 PLATFORM = 'expected one of "linux/amd64", "linux/arm64", got'
 NAME = "expected a name of lower-case letters, digits, dots and hyphens, at most 50 characters, got"
+INDEX = "expected the name of an index in lower-case letters, digits and hyphens"
 RECIPE_REFUSALS: list[tuple[tuple[str | int, ...], object, str]] = [
     (("wheel",), [], "wheel: unknown field"),
     (("python", "pip"), 1, "python.pip: unknown field"),
@@ -147,6 +155,12 @@ RECIPE_REFUSALS: list[tuple[tuple[str | int, ...], object, str]] = [
     (("sequence",), "1", 'sequence: expected a whole number, got "1"'),
     (("sequence",), 1.5, 'sequence: expected a whole number, got "1.5"'),
     (("sequence",), 2**63, f"sequence: expected at most {2**63 - 1}, got a number of more than 64 bits"),
+    (("requirements",), ["../a"], 'requirements: expected relative paths, got "../a"'),
+    (("constraints",), "c.txt", 'constraints: expected a list, got "c.txt"'),
+    (("indexes",), ["x"], "indexes: expected a mapping, got a list"),
+    (("indexes", "a b"), "x", 'indexes: expected the name of a distribution, got "a b"'),
+    (("indexes", "torch"), "https://u:p@h/", f'indexes: {INDEX} for "torch"'),
+    (("indexes", "torch.x"), "other", 'indexes: "torch.x" stands twice'),
     (("as_of",), "2026-02-30", 'as_of: expected a date in quotes, "YYYY-MM-DD", got "2026-02-30"'),
     (("as_of",), "2026-1-1", 'as_of: expected a date in quotes, "YYYY-MM-DD", got "2026-1-1"'),
     (("valid_days",), -1, "valid_days: expected at least 0, got -1"),

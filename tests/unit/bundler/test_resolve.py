@@ -10,7 +10,7 @@ from bundler.errors import RecipeError, ResolveError
 from bundler.model.files import FileSource, LockedPath
 from bundler.model.platform import PLATFORMS
 from bundler.resolve.file import resolve_files
-from bundler.resolve.wheel import marker_environment, wheel_tags
+from bundler.resolve.tags import marker_environment, wheel_tags
 
 AMD64, ARM64 = PLATFORMS
 COPY = "copy what it points to"

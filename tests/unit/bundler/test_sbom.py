@@ -11,7 +11,7 @@ from artifacts import make_wheel
 
 from bundler.errors import IntegrityError
 from bundler.model.platform import PLATFORMS
-from bundler.resolve.wheel import marker_environment
+from bundler.resolve.tags import marker_environment
 from bundler.sbom import make_sbom
 from bundler.sbom.document import Part, check_sbom
 from bundler.sbom.metadata import wheel_metadata
@@ -48,6 +48,15 @@ INSIDE: dict[str, list[dict[str, Any]]] = {
 
 def made(parts: list[Part] = PARTS, inside: dict[str, list[dict[str, Any]]] = INSIDE) -> bytes:
     return make_sbom(name="sample", version="1.0", created=CREATED, ferry_version="0.1", parts=parts, contents=inside)
+
+
+def test_what_was_built_names_what_it_was_built_from() -> None:
+    sdist = ("pkg:pypi/two@2.0?file_name=two-2.0.tar.gz", "c" * 64)
+    document = json.loads(made([replace(TWO, made_from=(sdist,)), ONE], {}))
+    found = {component["name"]: component.get("pedigree") for component in document["components"]}
+    assert found["one"] is None
+    (ancestor,) = found["two"]["ancestors"]
+    assert (ancestor["purl"], ancestor["hashes"]) == (sdist[0], [{"alg": "SHA-256", "content": "c" * 64}])
 
 
 def test_every_part_is_listed_with_purl_and_both_digests() -> None:

@@ -1,0 +1,209 @@
+"""`ferry export` and `ferry why`: what a lock holds, for other tools and for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from packaging.pylock import is_valid_pylock_path
+from packaging.utils import canonicalize_name
+
+from bundler.build import read_inputs
+from bundler.cli.make import store_directory
+from bundler.cli.messages import tr
+from bundler.cli.progress import Shown
+from bundler.errors import RecipeError
+from bundler.export import fetch_wheels, format_requirements, write_pylock, write_wheels
+from bundler.load import read_lock
+from bundler.model.lock import Lock
+from bundler.model.platform import PLATFORMS, Platform, parse_platform
+from bundler.model.wheel import LockedPackage
+from bundler.resolve.digests import Digests
+from bundler.store import Store, write_file
+
+_RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
+# More of them say nothing more to a reader.
+_MOST_CHAINS = 5
+
+
+def _platform(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--platform",
+        type=click.Choice([str(one) for one in PLATFORMS]),
+        help=tr("Default: all of the lock.", "默认：锁定文件中的全部平台。"),
+    )(command)
+
+
+@click.group(
+    "export",
+    short_help=tr("Write the wheels of a lock for pip and uv.", "为 pip 和 uv 导出锁定的 wheel。"),
+    help=tr(
+        "Write the wheels of a lock in the form that other installers read.",
+        "以其他安装工具可读的形式导出锁定的 wheel。",
+    ),
+    epilog=tr(
+        "Examples:  ferry export pylock recipes/agentscope -o out/pylock.toml  |  "
+        "ferry export requirements recipes/agentscope -o requirements.txt",
+        "示例：ferry export pylock recipes/agentscope -o out/pylock.toml  |  "
+        "ferry export requirements recipes/agentscope -o requirements.txt",
+    ),
+)
+def export_group() -> None:
+    """Hold the forms."""
+
+
+@export_group.command(
+    "pylock",
+    short_help=tr("A PEP 751 lock, with its wheels.", "PEP 751 锁定文件及其 wheel。"),
+    help=tr(
+        "Write a PEP 751 lock of RECIPE's wheels and, beside it, the wheels: built ones too. It names files by "
+        "relative paths and no host; with the directory, `uv pip sync` and `pip install -r` work offline.",
+        "写出 RECIPE 的 PEP 751 锁定文件及其 wheel（包括自行构建的）。文件以相对路径表示，不含任何主机名；"
+        "连同目录一起，可离线使用 `uv pip sync` 和 `pip install -r`。",
+    ),
+)
+@_RECIPE
+@_platform
+@click.option(
+    "-o",
+    "--output",
+    default="pylock.toml",
+    show_default=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=tr("pylock.toml or pylock.NAME.toml.", "pylock.toml 或 pylock.NAME.toml。"),
+)
+@click.option(
+    "--wheels",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=tr("Directory of the wheels. Default: wheels beside the lock.", "wheel 目录。默认：锁定文件旁的 wheels。"),
+)
+def pylock_command(recipe: Path, platform: str | None, output: Path, directory: Path | None) -> None:
+    """Write a PEP 751 lock and its wheels."""
+    if not is_valid_pylock_path(output):
+        raise click.BadParameter(
+            tr(
+                'expected "pylock.toml" or "pylock.NAME.toml" (PEP 751)',
+                "应为 pylock.toml 或 pylock.NAME.toml（PEP 751）",
+            ),
+            param_hint="--output",
+        )
+    directory = directory or output.parent / "wheels"
+    with Shown() as progress:
+        lock = read_inputs(recipe, Digests(store_directory(), progress))[1]
+        platforms = _platforms(lock, platform)
+        store = Store(store_directory())
+        beside = recipe if recipe.is_dir() else recipe.parent
+        wheels = fetch_wheels(lock, platforms, store, directory=beside, progress=progress)
+    write_wheels(wheels, store, directory)
+    write_pylock(lock, wheels, output, directory)
+    size = sum(wheel.size for wheel in wheels)
+    click.echo(
+        tr(
+            f"wrote {output}: {len(wheels)} wheels, {size:,} bytes, in {directory}",
+            f"已写出 {output}：{len(wheels)} 个 wheel，{size:,} 字节，位于 {directory}",
+        )
+    )
+
+
+@export_group.command(
+    "requirements",
+    short_help=tr("A requirements file with hashes.", "带哈希的 requirements 文件。"),
+    help=tr(
+        "Write a requirements file with the hashes of RECIPE's lock; nothing is fetched.",
+        "按 RECIPE 的锁定文件写出带哈希的 requirements 文件；不下载任何内容。",
+    ),
+)
+@_RECIPE
+@_platform
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=tr("Default: standard output.", "默认：标准输出。"),
+)
+def requirements_command(recipe: Path, platform: str | None, output: Path | None) -> None:
+    """Write a requirements file."""
+    lock = read_lock(recipe)
+    text = format_requirements(lock, _platforms(lock, platform))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    write_file(output, text.encode())
+    click.echo(tr(f"wrote {output}", f"已写出 {output}"))
+
+
+def _platforms(lock: Lock, chosen: str | None) -> tuple[Platform, ...]:
+    if chosen is None:
+        return lock.platforms
+    platform = parse_platform(chosen)
+    if platform not in lock.platforms:
+        known = ", ".join(map(str, lock.platforms))
+        raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
+    return (platform,)
+
+
+@click.command(
+    "why",
+    short_help=tr("Say what pulled a package into a lock.", "说明锁定文件为何包含某个包。"),
+    help=tr(
+        "Say which requirement pulled the Python package NAME into RECIPE's lock, and through what.",
+        "说明 RECIPE 的锁定文件因哪个需求、经由哪些包而包含 Python 包 NAME。",
+    ),
+    epilog=tr("Example:  ferry why recipes/agentscope httpx", "示例：ferry why recipes/agentscope httpx"),
+)
+@_RECIPE
+@click.argument("name")
+def why_command(recipe: Path, name: str) -> None:
+    """Show the chains to a package."""
+    lock = read_lock(recipe)
+    wanted = canonicalize_name(name)
+    sections = {"wheels": lock.wheels, "build": lock.build, "toolchain": lock.toolchain}
+    found = [
+        (section, package)
+        for section, packages in sections.items()
+        for package in packages
+        if canonicalize_name(package.name) == wanted
+    ]
+    if not found:
+        raise RecipeError(f'no Python package of the lock is called "{name}"', hint="see recipe.lock.yaml")
+    for section, package in found:
+        platforms = ", ".join(str(one) for one in lock.platforms if package.file_for(one))
+        click.echo(f"{package.name} {package.version} ({section}; {platforms})")
+        _print_chains(package, sections[section])
+
+
+def _print_chains(package: LockedPackage, packages: Sequence[LockedPackage]) -> None:
+    if not package.why:
+        click.echo("  " + tr("the lock does not say: lock the recipe again", "锁定文件未记录：请重新锁定"))
+        return
+    chains = sorted(_chains(package.name, {one.name: one.why for one in packages}), key=lambda one: (len(one), one))
+    for chain in chains[:_MOST_CHAINS]:
+        click.echo("  " + " > ".join(chain))
+    if (rest := len(chains) - _MOST_CHAINS) > 0:
+        click.echo("  " + tr(f"and {rest} more", f"另有 {rest} 条"))
+
+
+def _chains(name: str, why: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    """Yield, for each that pulled `name` directly, the shortest chain from a requirement down to it."""
+    for label in why[name]:
+        if label == name or label not in why:
+            yield label, name
+        elif above := _shortest(label, why, seen=frozenset({name})):
+            yield *above, name
+
+
+def _shortest(name: str, why: Mapping[str, Sequence[str]], *, seen: frozenset[str]) -> tuple[str, ...] | None:
+    """Return the shortest chain from a requirement to `name` that goes through none of `seen`."""
+    front: list[tuple[str, ...]] = [(name,)]
+    known = {*seen, name}
+    while front:
+        for chain in front:
+            if labels := [one for one in why[chain[0]] if one == chain[0] or one not in why]:
+                return (labels[0], *chain)
+        longer = {parent: (parent, *chain) for chain in reversed(front) for parent in reversed(why[chain[0]])}
+        front = [longer[parent] for parent in sorted(longer) if parent not in known]
+        known |= set(longer)
+    return None
