@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,22 +17,24 @@ from bundler.archive import pack
 from bundler.attest import sign
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
-from bundler.contents import CarriedImage, Contents, bundle_parts
+from bundler.contents import CarriedImage, Contents, bundle_parts, source_of
 from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
 from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
-from bundler.model.image import LockedBlob, RegistryImage
+from bundler.model.image import LockedBlob, LockedImage, Origin, TakenImage
 from bundler.model.lock import Lock
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
+from bundler.model.reference import Reference
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
+from bundler.resolve.local import identify
 from bundler.sandbox.boot import boot
 from bundler.sbom import image_components, make_sbom
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
@@ -94,13 +96,32 @@ def read_inputs(where: Path, digests: Digests | None = None) -> tuple[Recipe, Lo
     again = f"run: ferry lock {where}"
     if lock.recipe_sha256 != recipe.sha256:
         raise RecipeError("the recipe changed since it was locked", place=str(lock_path(where)), hint=again)
-    wanted = [image for image in recipe.images if isinstance(image, RegistryImage)]
-    pairs = [(image.reference, image.aliases, platform) for image in wanted for platform in recipe.platforms]
-    if [(image.reference, image.aliases, image.platform) for image in lock.images] != pairs:
+    digests = digests or Digests()
+    if [_identity(image) for image in lock.images] != list(_identities(recipe, _directory(where), digests)):
         raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
     if resolve_files(recipe.files, _directory(where), digests=digests, before=lock.files) != lock.files:
         raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
     return recipe, lock
+
+
+_Identity = tuple[Reference, tuple[str, ...], Platform | None, Origin | None]
+
+
+def _identity(image: LockedImage) -> _Identity:
+    return image.reference, image.aliases, image.platform, image.origin
+
+
+def _identities(recipe: Recipe, directory: Path, digests: Digests) -> Iterator[_Identity]:
+    """Yield what the lock's images must be, as the recipe and the files it names are now."""
+    for index, image in enumerate(recipe.images):
+        if isinstance(image, TakenImage):
+            try:
+                origin = image.origin and identify(image.origin, directory, digests)
+            except RecipeError as error:
+                error.place = f"images[{index}].{image.origin.kind if image.origin else ''}: {error.place}"
+                raise
+            for platform in image.wanted(recipe.platforms):
+                yield image.reference, image.aliases, platform, origin
 
 
 def _default_platform(lock: Lock) -> Platform:
@@ -131,7 +152,7 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         wheels=tuple(built),
         toolchain=tuple(toolchain),
         files=tuple((file, store.describe(file.sha256, OCTETS)) for file in lock.files),
-        images=(*_composed(recipe, lock, platform, layers, store), *_from_registries(lock, platform, store)),
+        images=(*_composed(recipe, lock, platform, layers, store), *_taken(lock, platform, store)),
         host=carry(lock, platform, store),
     )
 
@@ -155,21 +176,28 @@ def _composed(
     return carried
 
 
-def _from_registries(lock: Lock, platform: Platform, store: Store) -> list[CarriedImage]:
+def _taken(lock: Lock, platform: Platform, store: Store) -> list[CarriedImage]:
+    """Return the images that were not composed; of a whole index, the image of `platform` and all the rest."""
+
     def described(blob: LockedBlob) -> Descriptor:
         return store.describe(blob.sha256, blob.media_type)
 
-    return [
-        CarriedImage(
-            names=image.names,
-            manifest=described(image.manifest),
-            config=described(image.blobs[0]),
-            layers=tuple(map(described, image.blobs[1:])),
-            source=(("reference", str(image.reference)),),
-        )
-        for image in lock.images
-        if image.platform == platform
-    ]
+    carried = []
+    for image in lock.images:
+        if image.is_for(platform):
+            one = image.on(platform)
+            carried.append(
+                CarriedImage(
+                    names=image.names,
+                    manifest=described(one.manifest),
+                    config=described(one.blobs[0]),
+                    layers=tuple(map(described, one.blobs[1:])),
+                    source=source_of(image),
+                    index=None if image.platform else described(image.manifest),
+                    others=tuple(map(described, (*image.documents[1:], *image.contents))) if not image.platform else (),
+                )
+            )
+    return carried
 
 
 def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) -> dict[str, str]:
@@ -191,7 +219,7 @@ def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes
         next(
             part.ref
             for part in parts
-            if (part.kind, part.name, part.sha256) == ("image", image.names[0], image.manifest.sha256)
+            if (part.kind, part.name, part.sha256) == ("image", image.names[0], image.root.sha256)
         ): image_components(store, image.manifest, image.names[0])
         for image in contents.images
     }
@@ -213,9 +241,7 @@ def _manifest(
         "install.sh": install_script(platform, contents.runtime.descriptor, contents.toolchain, lock.python_version),
         "sbom.cdx.json": sbom,
         "oci-layout": OCI_LAYOUT,
-        "index.json": image_index(
-            [(name, image.manifest) for image in contents.images for name in image.names], platform
-        ),
+        "index.json": image_index([(name, image.root) for image in contents.images for name in image.names], platform),
     }
     entries = [_entry(name, describe_bytes(data, OCTETS)) for name, data in small.items()]
     items = contents.items(recipe, lock)

@@ -17,8 +17,11 @@ from bundler.cli.progress import Shown
 from bundler.cli.target import print_findings
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
+from bundler.local.take import Local
+from bundler.model.image import TakenImage
 from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, parse_platform
+from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
 from bundler.model.target import Target
 from bundler.resolve import resolve
@@ -106,6 +109,7 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
             targets=recorded,
             hosts=tuple(targets),
             digests=digests,
+            local=_local(wanted, directory, progress),
         )
     _print_targets(lock, targets, findings)
     if before and before.targets and not targets:
@@ -122,6 +126,13 @@ def lock_command(recipe: Path, check: bool, names: tuple[str, ...]) -> None:
     counts += f", {len(lock.images)} images" if lock.images else ""
     counts += f", {len(lock.os_debs)} debs for the host" if lock.os_debs else ""
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
+
+
+def _local(recipe: Recipe, directory: Path, progress: Progress) -> Local | None:
+    """Return what takes images of this host, None when the recipe names none: only they need a store."""
+    if not any(isinstance(image, TakenImage) and image.origin for image in recipe.images):
+        return None
+    return Local(directory=directory, store=Store(store_directory()), progress=progress)
 
 
 def _print_targets(lock: Lock, targets: Sequence[Target], findings: Sequence[list[Finding]]) -> None:

@@ -22,6 +22,8 @@ KINDS = ("python", "toolchain", "wheel", "file", "image", "layer", "deb", "apt",
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # These become names of files on the host, and arguments of apt.
 _ITEM_NAMES = {"deb": r"[a-z0-9][a-z0-9+.-]+_[0-9A-Za-z.+~%-]+_[a-z0-9]+\.deb", "apt": "Packages|Release"}
+# These become arguments of container runtimes.
+_IMAGE_NAME = r"[a-z0-9\[][a-z0-9.:\]-]*(/[a-z0-9._-]+)+(:[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}|@sha256:[0-9a-f]{64})"
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -47,7 +49,8 @@ class Item:
     """One thing that the bundle carries, and where it came from.
 
     `source` says what was taken (`suite`, `file`, `requirement`), `lineage` the purls of what it was made from.
-    `to` is a path below the root of the installation, for files.
+    `to` is a path below the root of the installation, for files. An image has the `names` under which it is listed,
+    and the SHA-256 of its configuration.
     """
 
     kind: str
@@ -59,6 +62,8 @@ class Item:
     lineage: tuple[str, ...] = ()
     to: str = ""
     executable: bool = False
+    names: tuple[str, ...] = ()
+    config: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +219,8 @@ def _item(fields: Fields) -> Item:
         lineage=fields.texts("lineage", []),
         to=to,
         executable=fields.flag("executable", False),
+        names=fields.texts("names", [], match=_IMAGE_NAME, what="a reference HOST/NAME:TAG or HOST/NAME@sha256:HEX"),
+        config=fields.hex("config", ""),
     )
 
 
@@ -273,6 +280,8 @@ def _item_document(item: Item) -> dict[str, Any]:
     }
     if item.to:
         document |= {"to": item.to, "executable": item.executable}
+    if item.names:
+        document |= {"names": list(item.names), "config": item.config}
     return document
 
 

@@ -10,7 +10,7 @@ from bundler.model.composed import ComposedImage, composed_image
 from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.files import FileSource, file_source
-from bundler.model.image import RegistryImage, registry_image
+from bundler.model.image import TakenImage, taken_image
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import PythonSource, python_source
 from bundler.model.service import Service, check_services, recipe_service
@@ -41,7 +41,7 @@ class Recipe:
     python: PythonSource
     wheels: tuple[str, ...]
     files: tuple[FileSource, ...]
-    images: tuple[ComposedImage | RegistryImage, ...]
+    images: tuple[ComposedImage | TakenImage, ...]
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
@@ -76,8 +76,8 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
     return recipe
 
 
-def _image(fields: Fields) -> ComposedImage | RegistryImage:
-    return registry_image(fields) if fields.has("reference") else composed_image(fields)
+def _image(fields: Fields) -> ComposedImage | TakenImage:
+    return composed_image(fields) if fields.has("compose") else taken_image(fields)
 
 
 def _check_images(recipe: Recipe) -> None:
@@ -88,11 +88,15 @@ def _check_images(recipe: Recipe) -> None:
         if isinstance(image, ComposedImage):
             names = [(image.reference, "compose")]
         else:
-            names = [(image.reference.name_of(image.reference.sha256), "reference")]
+            field = "name" if image.origin else "reference"
+            names = [(image.reference.name_of(image.reference.sha256), field)]
             names += [(alias, f"aliases[{i}]") for i, alias in enumerate(image.aliases)]
         for name, field in names:
             if name in seen:
                 raise RecipeError(f'the reference "{name}" stands twice', place=f"{place}.{field}")
             seen.add(name)
+        if isinstance(image, TakenImage) and not set(image.platforms) <= set(recipe.platforms):
+            known = ", ".join(map(str, recipe.platforms))
+            raise RecipeError(f"expected platforms of the recipe, {known}", place=f"{place}.platforms")
         if isinstance(image, ComposedImage) and image.service not in services:
             raise RecipeError(f'expected the name of a service, got "{image.service}"', place=f"{place}.service")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bundler.local.take import Local
 from bundler.model.files import LockedPath
 from bundler.model.lock import Lock, LockedTarget
 from bundler.model.recipe import Recipe
@@ -34,12 +35,13 @@ def resolve(
     targets: tuple[LockedTarget, ...] = (),
     hosts: tuple[Target, ...] = (),
     digests: Digests | None = None,
+    local: Local | None = None,
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
     `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
-    known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
-    so that resolving again changes nothing.
+    known of them, which says what they have installed; `local` takes images of the builder. A resolution equal to the
+    lock `before` keeps its `created`, so that resolving again changes nothing.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
@@ -58,7 +60,7 @@ def resolve(
         build=resolve_wheels(BUILD, recipe, what="build"),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain"),
         files=_files(recipe, directory, digests),
-        images=resolve_images(recipe.images, recipe.platforms),
+        images=resolve_images(recipe.images, recipe.platforms, local),
         targets=targets,
         os_debs=resolve_debs(recipe.debs, recipe.platforms, hosts),
         sha256="",

@@ -170,8 +170,8 @@ def carried_bytes(lock: Lock, platform: Platform) -> int:
     sizes |= {deb.sha256: deb.size for deb in (*lock.debs, *lock.os_debs) if deb.platform == platform}
     sizes |= {file.sha256: file.size for file in lock.files}
     for image in lock.images:
-        if image.platform == platform:
-            sizes |= {blob.sha256: blob.size for blob in (image.manifest, *image.blobs)}
+        if image.is_for(platform):
+            sizes |= {blob.sha256: blob.size for blob in (*image.documents, *image.contents)}
     return sum(sizes.values())
 
 
