@@ -9,10 +9,12 @@ from pathlib import Path
 
 from bundler.errors import FerryError, TrustError
 from bundler.installer.answer import why_not_ready
+from bundler.installer.images import OwnName, own_names
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import installed_packages, own_packages
 from bundler.installer.ports import listeners
 from bundler.installer.release import Release, read_releases
+from bundler.installer.runtimes import RuntimeFact, runtime_fact
 from bundler.installer.systemd import Systemd, UnitState
 from bundler.model.manifest import Manifest, parse_manifest
 from bundler.model.service import Service
@@ -52,6 +54,7 @@ class Facts:
     """This host. Mappings are by name of the service, digest or port; `current` is 0 when nothing runs.
 
     `packages` gives what dpkg has installed, with versions: None without dpkg. `own_packages` came with Ferry.
+    `runtime` is that of containers, `own_names` are those that Ferry gave to images there.
     """
 
     os_id: str
@@ -76,6 +79,8 @@ class Facts:
     is_fresh: bool
     packages: Mapping[str, str] | None = None
     own_packages: tuple[str, ...] = ()
+    runtime: RuntimeFact | None = None
+    own_names: tuple[OwnName, ...] = ()
 
     @property
     def installed(self) -> Release | None:
@@ -119,6 +124,8 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         is_fresh=not releases,
         packages=installed_packages(layout, os.uname().machine),
         own_packages=own_packages(layout),
+        runtime=runtime_fact(layout),
+        own_names=own_names(layout),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bundler.errors import HostError, TrustError
 from bundler.installer.facts import Facts
 from bundler.installer.steps import STEPS
+from bundler.installer.steps.images import has_runtime
 from bundler.installer.steps.step import Action
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item
@@ -15,12 +16,16 @@ from bundler.place import SHARED_ABOVE_BYTES
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What must happen on this host, in order; `store_bytes` and `tree_bytes` are what it adds to the disks."""
+    """What must happen on this host, in order; `store_bytes` and `tree_bytes` are what it adds to the disks.
+
+    `idle_images` is how many images stay in the store alone, because no container runtime is here.
+    """
 
     wanted: Wanted
     actions: tuple[Action, ...]
     store_bytes: int
     tree_bytes: int
+    idle_images: int = 0
 
 
 def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Plan:
@@ -38,6 +43,7 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
         actions=actions,
         store_bytes=store_bytes(wanted, facts) if "store" in due else 0,
         tree_bytes=tree_bytes(wanted, facts) if "release" in due else 0,
+        idle_images=0 if has_runtime(wanted.manifest, facts) else len(wanted.manifest.of_kind("image")),
     )
 
 

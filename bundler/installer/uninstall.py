@@ -9,6 +9,7 @@ from pathlib import Path
 from bundler.errors import HostError, IntegrityError
 from bundler.installer.apply import read_absent, remove_ground
 from bundler.installer.facts import installed_manifest
+from bundler.installer.images import remove_images
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import remove_own
@@ -23,7 +24,7 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
     It may be repeated after it was cut off. `keep_data` leaves what services and operator wrote: state and settings.
 
     Raises:
-        StepError: systemd does not stop a unit, or apt does not remove a package.
+        StepError: systemd does not stop a unit, apt does not remove a package, or a container uses an image.
         HostError: a file cannot be removed.
     """
     check_owner(layout)
@@ -37,6 +38,7 @@ def uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool = False) -> t
             for unit in units:
                 _remove(layout.units / unit)
             systemd.reload()
+            remove_images(layout)
             remove_own(layout)
             _remove_data(layout, names, keep_data=keep_data)
             remove_ground(layout, absent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundler.installer.steps import (
     health,
+    images,
     launcher,
     packages,
     release,
@@ -21,6 +22,7 @@ STEPS: tuple[Step, ...] = (
     store,
     trust,
     packages,
+    images,
     release,
     stop,
     settings,

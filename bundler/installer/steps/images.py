@@ -1,0 +1,109 @@
+"""Step `images`: the container runtime of this host has the bundle's images under all their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bundler.errors import HostError, StepError
+from bundler.installer.facts import Facts
+from bundler.installer.images import OwnName, record_names
+from bundler.installer.runtimes import PACKAGES, find_runtime
+from bundler.installer.runtimes.containerd import KEPT
+from bundler.installer.runtimes.runtime import Runtime, has, tagged
+from bundler.installer.steps.step import Action, Job
+from bundler.installer.wanted import Wanted
+from bundler.model.manifest import Item, Manifest
+from bundler.store import Store
+
+NAME = "images"
+
+
+def due(wanted: Wanted, facts: Facts) -> Action | None:
+    """Due when the runtime lacks a name or has another image under it; never without a runtime.
+
+    Raises:
+        HostError: the runtime does not answer.
+    """
+    missing = missing_names(wanted.manifest, facts)
+    if not missing:
+        return None
+    count = f"{len(missing)} name{'s' if len(missing) > 1 else ''}"
+    if facts.runtime is None:
+        reason = f"the runtime that comes with this bundle lacks {count} of images"
+    else:
+        reason = f"{facts.runtime.name} lacks {count} of images, or has others there"
+    return Action(step=NAME, reason=reason, detail=missing)
+
+
+def missing_names(manifest: Manifest, facts: Facts) -> tuple[str, ...]:
+    """Return the names that the runtime lacks, or that lead elsewhere.
+
+    Raises:
+        HostError: the runtime does not answer.
+    """
+    items = manifest.of_kind("image")
+    if not items or not has_runtime(manifest, facts):
+        return ()
+    if facts.runtime is None:
+        return tuple(name for item in items for name in item.names)
+    if facts.runtime.problem:
+        raise HostError(
+            f"expected {facts.runtime.name} to answer: {facts.runtime.problem}",
+            place="images",
+            hint="start it, or remove its programs where nothing uses it",
+        )
+    by_tag = not facts.runtime.name.startswith("containerd/")
+    pairs = [(item, name) for item in items for name in (map(tagged, item.names) if by_tag else item.names)]
+    return tuple(name for item, name in pairs if not has(item, facts.runtime.images.get(name)))
+
+
+def has_runtime(manifest: Manifest, facts: Facts) -> bool:
+    """Say whether a runtime is here, or comes with the bundle's packages."""
+    brought = any(item.name.partition("_")[0] in PACKAGES for item in manifest.of_kind("deb"))
+    return facts.runtime is not None or brought
+
+
+def apply(job: Job) -> None:
+    """Load what is missing; what it replaces keeps its layers until the operator prunes them."""
+    runtime = find_runtime(job.layout)
+    if runtime is None:
+        raise HostError("expected the container runtime that this bundle brings, it is not here", place="images")
+    there = runtime.images()
+    items = [item for item in job.wanted.manifest.of_kind("image") if _missing(item, runtime, there)]
+    names = [(item, name) for item in items for name in _missing(item, runtime, there)]
+    new = [_own(runtime, name, item.config, item.descriptor.sha256) for item, name in names]
+    kept = {there[name] for _, name in names if name in there and runtime.name.startswith("containerd/")}
+    record_names(job.layout, [*job.facts.own_names, *new, *(_own(runtime, KEPT + one, one) for one in sorted(kept))])
+    runtime.load(items, Store(job.layout.store), job.layout.state / "layout")
+    there = runtime.images()
+    for item, name in names:
+        if not has(item, there.get(name)):
+            raise StepError(f"{runtime.name} took the image and does not have it as {name}", place=item.name)
+
+
+def _missing(item: Item, runtime: Runtime, there: Mapping[str, str]) -> list[str]:
+    return [name for name in runtime.names(item) if not has(item, there.get(name))]
+
+
+def _own(runtime: Runtime, name: str, *digests: str) -> OwnName:
+    return OwnName(runtime=runtime.name, name=name, digests=digests)
+
+
+def undo(job: Job) -> None:
+    """Take the names away that were not there, and give the others back to the images that had them."""
+    runtime = find_runtime(job.layout)
+    if runtime is not None:
+        here = job.facts.runtime is not None and job.facts.runtime.name == runtime.name
+        before = job.facts.runtime.images if job.facts.runtime and here else {}
+        there = runtime.images()
+        for item in job.wanted.manifest.of_kind("image"):
+            for name in runtime.names(item):
+                _put_back(runtime, name, before.get(name), there.get(name))
+    record_names(job.layout, job.facts.own_names)
+
+
+def _put_back(runtime: Runtime, name: str, before: str | None, now: str | None) -> None:
+    if before is not None and before != now:
+        runtime.restore(name, before)
+    elif before is None and now is not None:
+        runtime.remove(name)
