@@ -13,6 +13,10 @@ from bundler.store import write_file
 _LINE = re.compile(r"(\S+) (\S+) ([0-9a-f]{64}(?:,[0-9a-f]{64})*)")
 
 
+# What an image is called whose name another one took: an undo needs it, and without a name a runtime may delete it.
+_KEPT = "ferry.local/kept:sha256-"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnName:
     """A name that Ferry gave in a runtime, and the digests that are behind it as long as nobody else took it."""
@@ -20,6 +24,16 @@ class OwnName:
     runtime: str
     name: str
     digests: tuple[str, ...]
+
+
+def kept_name(digest: str) -> str:
+    """Return what an image is called that lost a name."""
+    return f"{_KEPT}{digest}"
+
+
+def is_kept(name: str) -> bool:
+    """Say whether a name is that of an image that lost its own."""
+    return name.startswith(_KEPT)
 
 
 def own_names(layout: Layout) -> tuple[OwnName, ...]:

@@ -126,10 +126,27 @@ def test_names_of_others_stay_and_a_failed_run_gives_names_back(node: Node, tmp_
 
     node.host.systemd.broken.clear()
     node.host.install(broken)
-    there = {name: value for name, value in node.images().items() if "/kept@" not in name}
+    there = node.images()
+    assert there.pop(f"ferry.local/kept:sha256-{node.digest(first)}") == node.digest(first)
     assert there == dict.fromkeys(("ferry.local/app:1", "ferry.local/app:2"), node.digest(second))
     uninstall(node.host.layout, node.host.systemd)
     assert node.images() == {}
+
+
+def test_an_image_of_others_is_kept_when_a_bundle_takes_its_name(node: Node, tmp_path: Path) -> None:
+    first, second, third = map(small_image, ("first", "second", "third"))
+    name = ("ferry.local/app:1",)
+    node.host.install(bundle(tmp_path, (first, first, name), sequence=1))
+    node.host.layout.images.unlink()
+    for sequence, image in ((2, second), (3, third)):
+        node.host.install(bundle(tmp_path, (image, image, name), sequence=sequence, version=f"{sequence}.0"))
+    kept = f"ferry.local/kept:sha256-{node.digest(first)}"
+    assert node.images().keys() == {*name, kept, f"ferry.local/kept:sha256-{node.digest(second)}"}
+    again = bundle(tmp_path, (second, second, name), sequence=4, version="4.0")
+    node.host.install(again)
+    assert node.images().keys() == {*name, kept, f"ferry.local/kept:sha256-{node.digest(third)}"}
+    uninstall(node.host.layout, node.host.systemd)
+    assert node.images() == {kept: node.digest(first)}
 
 
 def test_a_name_that_leads_elsewhere_by_now_is_not_taken_away(node: Node, tmp_path: Path) -> None:

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.installer.runtimes.runtime import ASK_TIMEOUT_S, LOAD_TIMEOUT_S, has
+from bundler.installer.runtimes.runtime import ASK_TIMEOUT_S, LOAD_TIMEOUT_S
 from bundler.installer.runtimes.stream import write_layout
 from bundler.model.manifest import Item
 from bundler.run import feed, run
 from bundler.store import Store
-
-# What an image is called whose name another one took; without a name containerd would delete it.
-KEPT = "ferry.local/kept@sha256:"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,22 +44,16 @@ class Containerd:
         Raises:
             StepError: containerd does not take it.
         """
-        there = self.images()
-        for item in items:
-            for name in item.names:
-                if name in there and not has(item, there[name]):
-                    self._ctr("tag", "--force", name, KEPT + there[name])
         argv = [self.program, "--namespace", self.namespace, "images", "import", "--no-unpack", "-"]
         feed(argv, lambda out: write_layout(out, items, store), timeout_s=LOAD_TIMEOUT_S)
 
-    def restore(self, name: str, digest: str) -> None:
-        """Give a name back to the image that had it.
+    def tag(self, name: str, more: str) -> None:
+        """Give an image one name more.
 
         Raises:
-            StepError: the image is gone.
+            StepError: it is not there.
         """
-        self._ctr("tag", "--force", KEPT + digest, name)
-        self.remove(KEPT + digest)
+        self._ctr("tag", "--force", name, more)
 
     def remove(self, name: str) -> None:
         """Remove a name; what no name leads to goes.

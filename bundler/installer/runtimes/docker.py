@@ -48,13 +48,13 @@ class Docker:
         argv = [self.program, "load", "--quiet"]
         feed(argv, lambda out: write_layout(out, items, store, tags=tags), timeout_s=LOAD_TIMEOUT_S)
 
-    def restore(self, name: str, digest: str) -> None:
-        """Give a name back to the image that had it.
+    def tag(self, name: str, more: str) -> None:
+        """Give an image one name more.
 
         Raises:
-            StepError: the image is gone.
+            StepError: it is not there.
         """
-        run([self.program, "tag", f"sha256:{digest}", name], timeout_s=ASK_TIMEOUT_S)
+        run([self.program, "tag", name, more], timeout_s=ASK_TIMEOUT_S)
 
     def remove(self, name: str) -> None:
         """Remove a name, and with its last name the image.

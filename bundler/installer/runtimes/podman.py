@@ -80,7 +80,7 @@ class Podman:
             argv = [self.program, "pull", "--quiet", *self._policy(work), f"oci:{work}"]
             run(argv, timeout_s=LOAD_TIMEOUT_S)
             for name in self.names(item):
-                run([self.program, "tag", item.config, name], timeout_s=ASK_TIMEOUT_S)
+                self.tag(item.config, name)
             # What podman calls it by itself, after the directory.
             for name, digest in self.images().items():
                 if digest == item.config and name not in before and name not in self.names(item):
@@ -101,13 +101,13 @@ class Podman:
         own.write_text(json.dumps(_ACCEPT_LAYOUTS))
         return [f"--signature-policy={own}"]
 
-    def restore(self, name: str, digest: str) -> None:
-        """Give a name back to the image that had it.
+    def tag(self, name: str, more: str) -> None:
+        """Give an image one name more.
 
         Raises:
-            StepError: the image is gone.
+            StepError: it is not there.
         """
-        run([self.program, "tag", digest, name], timeout_s=ASK_TIMEOUT_S)
+        run([self.program, "tag", name, more], timeout_s=ASK_TIMEOUT_S)
 
     def remove(self, name: str) -> None:
         """Remove a name, and with its last name the image.

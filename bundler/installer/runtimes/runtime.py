@@ -29,8 +29,8 @@ class Runtime(Protocol):
     def load(self, items: Sequence[Item], store: Store, work: Path) -> None:
         """Load images from a store under all their names; `work` is a place for a small directory."""
 
-    def restore(self, name: str, digest: str) -> None:
-        """Let a name lead again to what it led to before."""
+    def tag(self, name: str, more: str) -> None:
+        """Give an image one name more; what had that name before loses it."""
 
     def remove(self, name: str) -> None:
         """Take a name away, and with its last name the image."""

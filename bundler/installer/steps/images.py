@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bundler.errors import HostError, StepError
 from bundler.installer.facts import Facts
-from bundler.installer.images import OwnName, record_names
+from bundler.installer.images import OwnName, is_kept, kept_name, record_names
 from bundler.installer.runtimes import PACKAGES, find_runtime
-from bundler.installer.runtimes.containerd import KEPT
 from bundler.installer.runtimes.runtime import Runtime, has, tagged
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
@@ -64,21 +63,46 @@ def has_runtime(manifest: Manifest, facts: Facts) -> bool:
 
 
 def apply(job: Job) -> None:
-    """Load what is missing; what it replaces keeps its layers until the operator prunes them."""
+    """Load what is missing; an image that loses its name is kept under another one until the next time."""
     runtime = find_runtime(job.layout)
     if runtime is None:
         raise HostError("expected the container runtime that this bundle brings, it is not here", place="images")
+    own = _forget_kept(runtime, job.facts.own_names)
     there = runtime.images()
-    items = [item for item in job.wanted.manifest.of_kind("image") if _missing(item, runtime, there)]
-    names = [(item, name) for item in items for name in _missing(item, runtime, there)]
-    new = [_own(runtime, name, item.config, item.descriptor.sha256) for item, name in names]
-    kept = {there[name] for _, name in names if name in there and runtime.name.startswith("containerd/")}
-    record_names(job.layout, [*job.facts.own_names, *new, *(_own(runtime, KEPT + one, one) for one in sorted(kept))])
-    runtime.load(items, Store(job.layout.store), job.layout.state / "layout")
+    wanted = [(item, _missing(item, runtime, there)) for item in job.wanted.manifest.of_kind("image")]
+    moved = {there[name]: name for _, names in wanted for name in names if name in there}
+    brought = {digest for one in own for digest in one.digests}
+    new = [_own(runtime, name, item.config, item.descriptor.sha256) for item, names in wanted for name in names]
+    # An image that others brought stays when Ferry goes.
+    new += [_own(runtime, kept_name(digest), digest) for digest in moved if digest in brought]
+    record_names(job.layout, [*own, *new])
+    for digest, name in moved.items():
+        runtime.tag(name, kept_name(digest))
+    runtime.load([item for item, names in wanted if names], Store(job.layout.store), job.layout.state / "layout")
+    _check(wanted, runtime)
+
+
+def _forget_kept(runtime: Runtime, own: Sequence[OwnName]) -> list[OwnName]:
+    """Remove what earlier runs kept; what a container still uses stays."""
+    left = []
     there = runtime.images()
-    for item, name in names:
-        if not has(item, there.get(name)):
-            raise StepError(f"{runtime.name} took the image and does not have it as {name}", place=item.name)
+    for one in own:
+        if one.runtime == runtime.name and is_kept(one.name) and one.name in there:
+            try:
+                runtime.remove(one.name)
+            except StepError:
+                left.append(one)
+        else:
+            left.append(one)
+    return left
+
+
+def _check(wanted: Sequence[tuple[Item, Sequence[str]]], runtime: Runtime) -> None:
+    there = runtime.images()
+    for item, names in wanted:
+        for name in names:
+            if not has(item, there.get(name)):
+                raise StepError(f"{runtime.name} took the image and does not have it as {name}", place=item.name)
 
 
 def _missing(item: Item, runtime: Runtime, there: Mapping[str, str]) -> list[str]:
@@ -98,12 +122,11 @@ def undo(job: Job) -> None:
         there = runtime.images()
         for item in job.wanted.manifest.of_kind("image"):
             for name in runtime.names(item):
-                _put_back(runtime, name, before.get(name), there.get(name))
+                if name in before and there.get(name) != before[name]:
+                    runtime.tag(kept_name(before[name]), name)
+                elif name not in before and name in there:
+                    runtime.remove(name)
+        for name in runtime.images():
+            if is_kept(name) and name not in before:
+                runtime.remove(name)
     record_names(job.layout, job.facts.own_names)
-
-
-def _put_back(runtime: Runtime, name: str, before: str | None, now: str | None) -> None:
-    if before is not None and before != now:
-        runtime.restore(name, before)
-    elif before is None and now is not None:
-        runtime.remove(name)
