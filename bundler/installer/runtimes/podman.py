@@ -47,7 +47,8 @@ class Podman:
             StepError: podman does not answer.
         """
         # Whoever asks a podman that was never used makes it create its storage.
-        if not self._storage().is_dir():
+        storage = self._storage()
+        if not storage.is_dir() or not any(storage.iterdir()):
             return {}
         text = run([self.program, "images", "--no-trunc", "--format", "json"], timeout_s=ASK_TIMEOUT_S).stdout
         try:
