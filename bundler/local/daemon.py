@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError
 from bundler.errors import ResolveError, TransferError
 from bundler.store import PIECE_BYTES
 
-_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock")
+SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock")
 # A daemon writes a large image to its own disk before the first byte comes.
 _TIMEOUT_S = 1800
 _HINT = "start the daemon, or name its socket: DOCKER_HOST=unix:///run/podman/podman.sock"
@@ -76,10 +76,13 @@ def find_daemon(environment: Mapping[str, str]) -> tuple[str, TLSConfig | bool]:
     """
     named = environment.get("DOCKER_HOST") or environment.get("CONTAINER_HOST")
     if named:
+        path = named.removeprefix("unix://")
+        if path != named and not Path(path).is_socket():
+            raise TransferError(f"expected the daemon at {named}, no socket is there", hint=_HINT)
         settings = kwargs_from_env(environment={**environment, "DOCKER_HOST": named})
         return named, settings.get("tls", False)
     own = [f"{runtime}/podman/podman.sock"] if (runtime := environment.get("XDG_RUNTIME_DIR")) else []
-    for path in (*_SOCKETS, *own):
+    for path in (*SOCKETS, *own):
         if Path(path).is_socket():
             return f"unix://{path}", False
     raise TransferError("expected a daemon of Docker or podman, none listens here", hint=_HINT)

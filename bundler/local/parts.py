@@ -108,8 +108,6 @@ def _inside(path: str, start: PurePosixPath, *, place: str, what: str) -> str:
         if part == "/" or (part == ".." and not parts):
             raise IntegrityError(f"{what} leads out of the archive: {describe(path)}", place=place)
         parts = parts[:-1] if part == ".." else [*parts, part]
-    if ".." in PurePosixPath(path).parts and not start.parts:
-        raise IntegrityError(f"{what} leads out of the archive: {describe(path)}", place=place)
     return "/".join(parts)
 
 

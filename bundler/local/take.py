@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from bundler.errors import IntegrityError, RecipeError
+from bundler.errors import FerryError, IntegrityError, RecipeError
 from bundler.local.archive import archived_image, check_layers
 from bundler.local.daemon import exported
 from bundler.local.layout import chosen_root, copy_layout
@@ -36,6 +36,13 @@ class Local:
             IntegrityError: something is damaged or missing.
             ResolveError, TransferError: as the daemon says.
         """
+        try:
+            return self._bring(origin)
+        except FerryError as error:
+            error.place = error.place or origin.place
+            raise
+
+    def _bring(self, origin: Origin) -> LockedBlob:
         if origin.kind == "daemon":
             return self._of_daemon(origin)
         path = self.directory / origin.place
