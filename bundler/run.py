@@ -112,8 +112,8 @@ def feed(
 
         timer = threading.Timer(timeout_s, stop)
         timer.start()
+        assert process.stdin is not None
         try:
-            assert process.stdin is not None
             # One that ends before it has read all says itself why.
             with suppress(BrokenPipeError):
                 write(process.stdin)
@@ -123,6 +123,8 @@ def feed(
         finally:
             timer.cancel()
             process.kill()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait()
         out.seek(0)
         text = out.read().decode(errors="replace")

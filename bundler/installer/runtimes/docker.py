@@ -36,7 +36,7 @@ class Docker:
         argv = [self.program, "images", "--no-trunc", "--format", _FORMAT]
         rows = [line.split(" ") for line in run(argv, timeout_s=ASK_TIMEOUT_S).stdout.splitlines()]
         named = [row for row in rows if len(row) == 2 and "<none>" not in row[0]]
-        return {_in_full(name): digest.removeprefix("sha256:") for name, digest in named}
+        return {in_full(name): digest.removeprefix("sha256:") for name, digest in named}
 
     def load(self, items: Sequence[Item], store: Store, work: Path) -> None:
         """Load all images in one stream.
@@ -65,7 +65,7 @@ class Docker:
         run([self.program, "rmi", name], timeout_s=ASK_TIMEOUT_S)
 
 
-def _in_full(name: str) -> str:
+def in_full(name: str) -> str:
     """Return a name with the host and directory that Docker leaves out."""
     first, slash, _ = name.partition("/")
     if slash and (first == "localhost" or "." in first or ":" in first):
