@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # Debian packages: what runs the isolated machines, and the independent programs that tests compare with.
-packages="busybox docker-registry openssl podman python3-venv runc shellcheck skopeo systemd-container uidmap mmdebstrap"
+packages="busybox containerd docker-registry docker.io openssl podman python3-venv runc shellcheck skopeo systemd-container uidmap mmdebstrap"
 
 missing_packages() {
   for package in $packages; do

@@ -119,7 +119,7 @@ def put(stream: IO[bytes], name: str, size: int, store: Store, *, place: str, ad
     """
     match = _BLOB.fullmatch(name)
     unpacked: Gunzip | None = None
-    with store.writer() as writer:
+    with store.writer(size) as writer:
         while piece := stream.read(PIECE_BYTES):
             if not writer.size and match is None and piece.startswith(_GZIP):
                 unpacked = Gunzip()
