@@ -15,6 +15,7 @@ from bundler.model.manifest import Item, Manifest
 from bundler.store import Store
 
 NAME = "images"
+_SHOWN = 3
 
 
 def due(wanted: Wanted, facts: Facts) -> Action | None:
@@ -24,14 +25,22 @@ def due(wanted: Wanted, facts: Facts) -> Action | None:
         HostError: the runtime does not answer.
     """
     missing = missing_names(wanted.manifest, facts)
-    if not missing:
-        return None
-    count = f"{len(missing)} name{'s' if len(missing) > 1 else ''}"
+    return Action(step=NAME, reason=_reason(missing, facts), detail=missing) if missing else None
+
+
+def _reason(missing: Sequence[str], facts: Facts) -> str:
     if facts.runtime is None:
-        reason = f"the runtime that comes with this bundle lacks {count} of images"
-    else:
-        reason = f"{facts.runtime.name} lacks {count} of images, or has others there"
-    return Action(step=NAME, reason=reason, detail=missing)
+        return f"the container runtime that comes with this bundle lacks {_listed(missing)}"
+    there = facts.runtime.images
+    lacks, leads = [name for name in missing if name not in there], [name for name in missing if name in there]
+    told = [f"lacks {_listed(lacks)}"] if lacks else []
+    told += [f"has another image as {_listed(leads)}"] if leads else []
+    return f"{facts.runtime.name} {'; '.join(told)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def missing_names(manifest: Manifest, facts: Facts) -> tuple[str, ...]:

@@ -59,10 +59,8 @@ def test_without_a_runtime_it_is_never_due_and_the_plan_says_so(host: Host, fact
 def test_a_runtime_that_the_bundle_brings_counts(host: Host, facts: Facts, manifest: Manifest) -> None:
     podman = replace(manifest.items[0], kind="deb", name="podman_4.3.1_amd64.deb", version="4.3.1", to="")
     brought = replace(manifest, items=(*manifest.items, podman))
-    assert due(host, facts, brought, None) == (
-        "the runtime that comes with this bundle lacks 2 names of images",
-        *NAMES,
-    )
+    told = f"the container runtime that comes with this bundle lacks {', '.join(NAMES)}"
+    assert due(host, facts, brought, None) == (told, *NAMES)
     plan = make_plan(wanted(host, facts, brought), replace(facts, packages={}))
     assert [action.step for action in plan.actions][:5] == ["store", "trust", "packages", "images", "release"]
     assert plan.idle_images == 0
@@ -71,12 +69,19 @@ def test_a_runtime_that_the_bundle_brings_counts(host: Host, facts: Facts, manif
 def test_it_is_due_for_names_that_lack_or_lead_elsewhere(host: Host, facts: Facts, manifest: Manifest) -> None:
     by_tag = NAMES[1].replace("@sha256:", ":sha256-")
     root = manifest.items[-1].descriptor.sha256
-    told = "lacks 1 name of images, or has others there"
     podman = {NAMES[0]: CONFIG, by_tag: "b" * 64}
-    assert due(host, facts, manifest, RuntimeFact(name="podman", images=podman)) == (f"podman {told}", by_tag)
+    assert due(host, facts, manifest, RuntimeFact(name="podman", images=podman)) == (
+        f"podman has another image as {by_tag}",
+        by_tag,
+    )
     assert due(host, facts, manifest, RuntimeFact(name="docker", images={NAMES[0]: root, by_tag: CONFIG})) is None
     containerd = RuntimeFact(name="containerd/k8s.io", images={NAMES[1]: root})
-    assert due(host, facts, manifest, containerd) == (f"containerd/k8s.io {told}", NAMES[0])
+    assert due(host, facts, manifest, containerd) == (f"containerd/k8s.io lacks {NAMES[0]}", NAMES[0])
+    many = tuple(f"r.local/a:{index}" for index in range(5))
+    crowd = replace(manifest, items=(replace(manifest.items[-1], names=many),))
+    some = RuntimeFact(name="podman", images={many[4]: "b" * 64})
+    told = f"podman lacks {', '.join(many[:3])} and 1 more; has another image as {many[4]}"
+    assert due(host, facts, crowd, some) == (told, *many)
     plain = replace(manifest, items=manifest.items[:-1])
     assert due(host, facts, plain, RuntimeFact(name="podman", problem="broken")) is None
 
