@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,17 +24,16 @@ from bundler.installer.bootstrap import install_script
 from bundler.load import lock_path, read_lock, read_recipe
 from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import OCTETS, WHEEL, Descriptor
-from bundler.model.image import LockedBlob, LockedImage, Origin, TakenImage
+from bundler.model.image import LockedBlob
 from bundler.model.lock import Lock
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
-from bundler.model.reference import Reference
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
-from bundler.resolve.local import identify
+from bundler.resolve.local import same_images
 from bundler.sandbox.boot import boot
 from bundler.sbom import image_components, make_sbom
 from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
@@ -97,31 +96,11 @@ def read_inputs(where: Path, digests: Digests | None = None) -> tuple[Recipe, Lo
     if lock.recipe_sha256 != recipe.sha256:
         raise RecipeError("the recipe changed since it was locked", place=str(lock_path(where)), hint=again)
     digests = digests or Digests()
-    if [_identity(image) for image in lock.images] != list(_identities(recipe, _directory(where), digests)):
+    if not same_images(lock.images, recipe, _directory(where), digests):
         raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
     if resolve_files(recipe.files, _directory(where), digests=digests, before=lock.files) != lock.files:
         raise RecipeError("the recipe's files changed since they were locked", place="files", hint=again)
     return recipe, lock
-
-
-_Identity = tuple[Reference, tuple[str, ...], Platform | None, Origin | None]
-
-
-def _identity(image: LockedImage) -> _Identity:
-    return image.reference, image.aliases, image.platform, image.origin
-
-
-def _identities(recipe: Recipe, directory: Path, digests: Digests) -> Iterator[_Identity]:
-    """Yield what the lock's images must be, as the recipe and the files it names are now."""
-    for index, image in enumerate(recipe.images):
-        if isinstance(image, TakenImage):
-            try:
-                origin = image.origin and identify(image.origin, directory, digests)
-            except RecipeError as error:
-                error.place = f"images[{index}].{image.origin.kind if image.origin else ''}: {error.place}"
-                raise
-            for platform in image.wanted(recipe.platforms):
-                yield image.reference, image.aliases, platform, origin
 
 
 def _default_platform(lock: Lock) -> Platform:

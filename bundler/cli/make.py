@@ -18,11 +18,11 @@ from bundler.cli.target import print_findings
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
 from bundler.local.take import Local
-from bundler.model.image import TakenImage
 from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
+from bundler.model.taken import TakenImage
 from bundler.model.target import Target
 from bundler.resolve import resolve
 from bundler.resolve.digests import Digests

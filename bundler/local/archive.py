@@ -18,7 +18,8 @@ from bundler.errors import IntegrityError, RecipeError
 from bundler.local.parts import Part, Parts
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER
 from bundler.model.document import LINE, LINE_WORDS, Fields, describe
-from bundler.model.image import DIGEST, MANIFEST_MAX_BYTES, LockedBlob
+from bundler.model.image import MANIFEST_MAX_BYTES, LockedBlob
+from bundler.model.taken import DIGEST
 from bundler.store import Store
 
 PLAIN_LAYER = "application/vnd.oci.image.layer.v1.tar"

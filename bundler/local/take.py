@@ -13,8 +13,9 @@ from bundler.local.daemon import exported
 from bundler.local.layout import chosen_root, copy_layout
 from bundler.local.parts import Parts, read_tar
 from bundler.model.described import Described, parse_described
-from bundler.model.image import CONFIGS, MANIFEST_MAX_BYTES, LockedBlob, LockedImage, Origin
+from bundler.model.image import CONFIGS, MANIFEST_MAX_BYTES, LockedBlob, LockedImage
 from bundler.model.progress import Progress, Silent
+from bundler.model.taken import Origin
 from bundler.store import Store
 
 _COMPRESSED = (".gzip", "+gzip", "+zstd")
@@ -60,15 +61,11 @@ class Local:
         return read_tar(stream, self.store, place=origin.place, advance=self.progress.advance)
 
     def _of_directory(self, path: Path, origin: Origin) -> LockedBlob:
-        try:
-            index = (path / "index.json").read_bytes()
-            if not (path / "oci-layout").is_file():
-                raise IntegrityError("expected an OCI layout, it has no oci-layout", place=origin.place)
-            root = chosen_root(index, origin.select, place=origin.place)
-            self.progress.start("take", 0)
-            copy_layout(root, path, self.store, place=origin.place, advance=self.progress.advance)
-        except OSError as error:
-            raise RecipeError(f"it cannot be read: {error.strerror}", place=str(error.filename)) from error
+        if not (path / "index.json").is_file() or not (path / "oci-layout").is_file():
+            raise IntegrityError("expected an OCI layout, it has no index.json and oci-layout", place=origin.place)
+        root = chosen_root((path / "index.json").read_bytes(), origin.select, place=origin.place)
+        self.progress.start("take", 0)
+        copy_layout(root, path, self.store, place=origin.place, advance=self.progress.advance)
         return root
 
     def _of_daemon(self, origin: Origin) -> LockedBlob:
@@ -120,6 +117,9 @@ class Local:
             described = self._described(manifest, image.origin.place)
             config = described.config
             if config is not None and config.media_type in CONFIGS and _has_layers(described):
+                if config.size > MANIFEST_MAX_BYTES:
+                    most = f"expected a configuration of at most {MANIFEST_MAX_BYTES} bytes, got {config.size}"
+                    raise IntegrityError(most, place=image.origin.place)
                 diffs = [None if _is_compressed(layer) else layer.sha256 for layer in described.layers]
                 check_layers(self.store.read(config.sha256), diffs, place=image.origin.place)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from bundler.errors import FerryError
 from bundler.model.document import Fields, describe
-from bundler.model.image import CONFIGS, DIGEST, INDEXES, MANIFESTS, MEDIA_TYPE, LockedBlob
+from bundler.model.image import CONFIGS, INDEXES, MANIFESTS, MEDIA_TYPE, LockedBlob
+from bundler.model.taken import DIGEST
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Images that exist already, of registries and of the builder itself: in a recipe and in a lock.
+"""Images in a lock, of registries and of the builder itself, and the media types of their parts.
 
 Source: OCI Image Format Specification 1.1 (image index, image manifest, descriptor); Docker Image Manifest
 Version 2, Schema 2, which has the same shape under other media types.
@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from bundler.errors import RecipeError
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST
 from bundler.model.document import LINE, LINE_WORDS, Fields, describe
-from bundler.model.path import any_path
-from bundler.model.platform import Platform, parse_platform, take_platforms
-from bundler.model.reference import Reference, parse_reference
+from bundler.model.platform import Platform, parse_platform
+from bundler.model.reference import Reference
+from bundler.model.taken import Origin, take_aliases, whence
 
 T = TypeVar("T")
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -26,45 +26,8 @@ INDEXES = (IMAGE_INDEX, DOCKER_INDEX)
 CONFIGS = (IMAGE_CONFIG, DOCKER_CONFIG)
 MANIFEST_MAX_BYTES = 4 * 1024 * 1024
 MEDIA_TYPE = r"[0-9A-Za-z][0-9A-Za-z.+_-]*/[0-9A-Za-z][0-9A-Za-z.+_-]*"
-DIGEST = "sha256:[0-9a-f]{64}"
-# Where an image of the builder itself may be; each is the field of a recipe that names the place.
-KINDS = ("daemon", "layout", "archive")
 # The variant that every processor of an architecture runs.
 _BASELINE = {"amd64": ("", "v1"), "arm64": ("", "v8")}
-_IN_DAEMON = rf"[0-9A-Za-z][0-9A-Za-z._/:-]*:[0-9A-Za-z_][0-9A-Za-z_.-]{{0,127}}|[0-9A-Za-z._/:-]+@{DIGEST}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Origin:
-    """Where on the builder an image is.
-
-    `kind` is one of KINDS, `place` a name that the daemon knows or a path, `select` the image that is meant where
-    several are. In a lock, `sha256` is that of the archive, or of the layout's `index.json`; "" for a daemon.
-    """
-
-    kind: str
-    place: str
-    select: str = ""
-    sha256: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TakenImage:
-    """An image that a recipe takes as it is, and further names under which it is listed.
-
-    It comes from the registry of `reference`, or from `origin`, and then `reference` is but its name. `platforms` are
-    those for which it is wanted, none for all of the recipe's; with `is_whole` its index is kept, with every platform.
-    """
-
-    reference: Reference
-    aliases: tuple[str, ...] = ()
-    platforms: tuple[Platform, ...] = ()
-    is_whole: bool = False
-    origin: Origin | None = None
-
-    def wanted(self, platforms: Sequence[Platform]) -> tuple[Platform | None, ...]:
-        """Return the platforms of a lock's entries for this image, of those of the recipe; None for a whole index."""
-        return (None,) if self.is_whole else tuple(one for one in platforms if one in (self.platforms or platforms))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,66 +103,15 @@ def choose(named: Sequence[tuple[str, T]], platform: Platform) -> T | None:
     return next((first[name] for name in names if name in first), None)
 
 
-def taken_image(fields: Fields) -> TakenImage:
-    """Take one image of a registry or of the builder from a recipe."""
-    kinds = [kind for kind in ("reference", *KINDS) if fields.has(kind)]
-    if len(kinds) > 1:
-        raise fields.refuse(kinds[1], f'expected one of reference, {", ".join(KINDS)}, "{kinds[0]}" is there too')
-    reference, origin = _whence(fields)
-    platforms = take_platforms(fields) if fields.has("platforms") else ()
-    image = TakenImage(
-        reference=reference,
-        aliases=_aliases(fields),
-        platforms=platforms,
-        is_whole=fields.flag("index", False),
-        origin=origin,
-    )
-    if image.is_whole and platforms:
-        raise fields.refuse("platforms", "expected no platforms beside `index: true`, an index is kept whole")
-    return image
-
-
-def _whence(fields: Fields) -> tuple[Reference, Origin | None]:
-    kind = next((kind for kind in KINDS if fields.has(kind)), None)
-    if kind is None:
-        return parse_reference(fields.text("reference"), place=fields.place("reference")), None
-    if kind == "daemon":
-        what = "a name as the daemon has it, NAME:TAG or NAME@sha256:HEX"
-        origin = Origin(kind=kind, place=fields.text(kind, match=_IN_DAEMON, what=what))
-    else:
-        origin = Origin(
-            kind=kind, place=any_path(fields, kind), select=fields.text("select", "", match=LINE, what=LINE_WORDS)
-        )
-    return parse_name(fields.text("name"), place=fields.place("name")), origin
-
-
-def _aliases(fields: Fields) -> tuple[str, ...]:
-    place = fields.place("aliases")
-    aliases = enumerate(fields.texts("aliases", []))
-    return tuple(str(parse_name(text, place=f"{place}[{index}]")) for index, text in aliases)
-
-
-def parse_name(text: str, *, place: str) -> Reference:
-    """Parse a reference by tag and not by digest.
-
-    Raises:
-        RecipeError: any other text.
-    """
-    name = parse_reference(text, place=place)
-    if name.sha256:
-        raise RecipeError("expected a name with a tag, got one with a digest", place=place)
-    return name
-
-
 def locked_image(fields: Fields) -> LockedImage:
     """Take one image from a lock."""
-    reference, origin = _whence(fields)
+    reference, origin = whence(fields)
     if origin is not None and origin.kind != "daemon":
         origin = replace(origin, sha256=fields.hex(f"{origin.kind}_sha256"))
     is_whole = fields.flag("index", False)
     image = LockedImage(
         reference=reference,
-        aliases=_aliases(fields),
+        aliases=take_aliases(fields),
         platform=None if is_whole else parse_platform(fields.text("platform"), place=fields.place("platform")),
         manifest=_locked_document(fields, INDEXES if is_whole else MANIFESTS),
         blobs=() if is_whole else fields.each("blobs", _locked_blob),

@@ -10,10 +10,10 @@ from bundler.model.composed import ComposedImage, composed_image
 from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.files import FileSource, file_source
-from bundler.model.image import TakenImage, taken_image
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import PythonSource, python_source
 from bundler.model.service import Service, check_services, recipe_service
+from bundler.model.taken import TakenImage, taken_image
 
 FORMAT = "ferry/recipe/v1"
 NAME = "[a-z0-9]([a-z0-9.-]{0,48}[a-z0-9])?"

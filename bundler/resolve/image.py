@@ -11,9 +11,10 @@ from bundler.local.take import Local
 from bundler.model.composed import ComposedImage
 from bundler.model.described import Described, parse_described
 from bundler.model.document import Fields
-from bundler.model.image import INDEXES, LockedBlob, LockedImage, LockedManifest, Origin, TakenImage, choose
+from bundler.model.image import INDEXES, LockedBlob, LockedImage, LockedManifest, choose
 from bundler.model.platform import Platform
 from bundler.model.reference import Reference
+from bundler.model.taken import Origin, TakenImage
 from bundler.registry import Found, Registry
 from bundler.resolve.digests import Digests
 from bundler.resolve.local import Stored, identify
@@ -129,7 +130,7 @@ class _Answer:
             hint = "leave `index` out of the recipe"
             raise ResolveError(f"expected an index, {self._has} an image of one platform", place=self._place, hint=hint)
         for platform in platforms:
-            self._choose(platform)
+            self._of_index(platform)
         listed = [self._listed(name, blob) for name, blob in self._described.manifests]
         return self._locked(None, self._found, self._described, tuple(listed))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bundler.errors import IntegrityError, RecipeError
-from bundler.model.image import MANIFEST_MAX_BYTES, LockedBlob, Origin
+from bundler.model.image import MANIFEST_MAX_BYTES, LockedBlob, LockedImage
+from bundler.model.recipe import Recipe
 from bundler.model.reference import Reference
+from bundler.model.taken import Origin, TakenImage
 from bundler.registry import Found
 from bundler.resolve.digests import Digests
 from bundler.store import Store
@@ -65,3 +68,22 @@ def identify(origin: Origin, directory: Path, digests: Digests) -> Origin:
         what = "an OCI layout, a directory or a tar" if origin.kind == "layout" else "an archive"
         raise RecipeError(f"expected {what}, nothing like it is there", place=origin.place)
     return replace(origin, sha256=digests.measure([file])[0].sha256)
+
+
+def same_images(locked: Sequence[LockedImage], recipe: Recipe, directory: Path, digests: Digests) -> bool:
+    """Say whether a lock's images are those of the recipe, and of the files that it names as they are now.
+
+    Raises:
+        RecipeError: such a file is not there.
+    """
+    wanted = []
+    for index, image in enumerate(recipe.images):
+        if isinstance(image, TakenImage):
+            try:
+                origin = image.origin and identify(image.origin, directory, digests)
+            except RecipeError as error:
+                error.place = f"images[{index}].{image.origin.kind if image.origin else ''}: {error.place}"
+                raise
+            for platform in image.wanted(recipe.platforms):
+                wanted.append((image.reference, image.aliases, platform, origin))
+    return [(one.reference, one.aliases, one.platform, one.origin) for one in locked] == wanted

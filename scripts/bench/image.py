@@ -15,9 +15,9 @@ from pathlib import Path
 from bundler.compose import builder_platform
 from bundler.fetch import fetch_images
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER
-from bundler.model.image import TakenImage
 from bundler.model.progress import Silent
 from bundler.model.reference import parse_reference
+from bundler.model.taken import TakenImage
 from bundler.resolve.image import resolve_images
 from bundler.store import OCI_LAYOUT, Store
 

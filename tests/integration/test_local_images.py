@@ -19,9 +19,10 @@ from registry import make_image, make_index
 from runtimes import running_dockerd, running_podman
 
 from bundler.local.take import Local
-from bundler.model.image import LockedImage, Origin, TakenImage
+from bundler.model.image import LockedImage
 from bundler.model.platform import parse_platform
 from bundler.model.reference import parse_reference
+from bundler.model.taken import Origin, TakenImage
 from bundler.resolve.image import resolve_images
 from bundler.store import Store
 

@@ -19,9 +19,10 @@ from bundler.errors import FerryError, IntegrityError, RecipeError, ResolveError
 from bundler.local.daemon import SOCKETS, find_daemon
 from bundler.local.gunzip import Gunzip
 from bundler.local.take import Local
-from bundler.model.image import LockedImage, Origin, TakenImage
+from bundler.model.image import LockedImage
 from bundler.model.platform import parse_platform
 from bundler.model.reference import parse_reference
+from bundler.model.taken import Origin, TakenImage
 from bundler.resolve.image import resolve_images
 from bundler.store import Store
 
