@@ -243,6 +243,7 @@ def _manifest(
         items=items,
         services=recipe.services,
         entries=tuple(entries),
+        images_needed=recipe.images_needed,
     )
     return manifest, small
 

@@ -68,7 +68,10 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end."""
+    """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end.
+
+    With `images_needed` a host without a container runtime cannot take it.
+    """
 
     name: str
     version: str
@@ -84,6 +87,7 @@ class Manifest:
     items: tuple[Item, ...]
     services: tuple[Service, ...]
     entries: tuple[Entry, ...]
+    images_needed: bool = False
 
     def of_kind(self, *kinds: str) -> tuple[Item, ...]:
         """Return the items of some kinds, in the order of the manifest."""
@@ -96,7 +100,7 @@ class Manifest:
 
 def format_manifest(manifest: Manifest) -> bytes:
     """Write a manifest: UTF-8 JSON, keys sorted, one entry a line; the same manifest gives the same bytes."""
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "name": manifest.name,
         "version": manifest.version,
@@ -112,6 +116,8 @@ def format_manifest(manifest: Manifest) -> bytes:
         "services": [_service_document(service) for service in manifest.services],
         "entries": [_entry_document(entry) for entry in manifest.entries],
     }
+    if manifest.images_needed:
+        document["images_needed"] = True
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -156,6 +162,7 @@ def _manifest(fields: Fields) -> Manifest:
         items=tuple(_item(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("items")),
         services=tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")),
         entries=tuple(_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
+        images_needed=fields.flag("images_needed", False),
     )
 
 

@@ -28,7 +28,8 @@ class Recipe:
     """What one bundle is made from.
 
     `as_of` is a date: nothing that was published later is taken. `valid_days` is how long after its lock was
-    made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product.
+    made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product. With `images_needed` it
+    is for hosts with a container runtime only.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Recipe:
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
+    images_needed: bool = False
 
 
 def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
@@ -67,6 +69,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         debs=deb_sources(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
+        images_needed=fields.flag("images_needed", False),
         services=fields.each("services", recipe_service, []),
         sha256=sha256,
     )
@@ -81,6 +84,8 @@ def _image(fields: Fields) -> ComposedImage | TakenImage:
 
 
 def _check_images(recipe: Recipe) -> None:
+    if recipe.images_needed and not recipe.images:
+        raise RecipeError("expected images beside it, there are none", place="images_needed")
     services = [service.name for service in recipe.services]
     seen: set[str] = set()
     for index, image in enumerate(recipe.images):

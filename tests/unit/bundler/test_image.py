@@ -202,6 +202,16 @@ def test_a_lock_is_read_as_it_was_written(registry: FakeRegistry, tmp_path: Path
     assert str(refused.value) == "images: the lock's images are not those of the recipe"
 
 
+def test_a_recipe_that_needs_images_has_some(tmp_path: Path) -> None:
+    path = written(tmp_path, "{compose: 'ferry.local/x:1', service: one}")
+    path.write_text("images_needed: true\n" + path.read_text())
+    assert read_recipe(path).images_needed
+    path.write_text(path.read_text().partition("images:\n")[0])
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(path)
+    assert str(refused.value) == "images_needed: expected images beside it, there are none"
+
+
 def test_an_image_for_some_platforms_of_the_recipe(registry: FakeRegistry, tmp_path: Path) -> None:
     registry.put("team/app", "1", ARM_IMAGE)
     only = f"{{reference: '{registry.host}/team/app:1', platforms: [linux/arm64]}}"

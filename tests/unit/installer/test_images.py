@@ -12,6 +12,7 @@ from bundler.errors import HostError, IntegrityError
 from bundler.installer.facts import Facts, gather
 from bundler.installer.images import OwnName, own_names, record_names, remove_images
 from bundler.installer.plan import make_plan
+from bundler.installer.preflight import check_plan
 from bundler.installer.runtimes import RuntimeFact, find_runtime
 from bundler.installer.runtimes.docker import in_full
 from bundler.installer.runtimes.runtime import tagged
@@ -54,6 +55,20 @@ def test_without_a_runtime_it_is_never_due_and_the_plan_says_so(host: Host, fact
     assert due(host, facts, manifest, None) is None
     plan = make_plan(wanted(host, facts, manifest), facts)
     assert (plan.idle_images, "images" in [action.step for action in plan.actions]) == (1, False)
+
+
+def test_a_bundle_that_needs_its_images_is_refused_without_a_runtime(
+    host: Host, facts: Facts, manifest: Manifest
+) -> None:
+    needy = parse_manifest(format_manifest(replace(manifest, images_needed=True)))
+    assert needy.images_needed
+    assert not parse_manifest(format_manifest(manifest)).images_needed
+    with pytest.raises(HostError) as refused:
+        check_plan(make_plan(wanted(host, facts, needy), facts), facts)
+    assert str(refused.value) == ("images: expected a container runtime (podman, docker or containerd), none is here")
+    assert refused.value.hint == "install one, or use a bundle that brings one with its debs"
+    podman = replace(facts, runtime=RuntimeFact(name="podman"))
+    check_plan(make_plan(wanted(host, podman, needy), podman), podman)
 
 
 def test_a_runtime_that_the_bundle_brings_counts(host: Host, facts: Facts, manifest: Manifest) -> None:
