@@ -14,7 +14,7 @@ from bundler.model.reference import Reference, parse_reference
 DIGEST = "sha256:[0-9a-f]{64}"
 # Where an image of the builder itself may be; each is the field of a recipe that names the place.
 KINDS = ("daemon", "layout", "archive")
-_IN_DAEMON = rf"[0-9A-Za-z][0-9A-Za-z._/:-]*:[0-9A-Za-z_][0-9A-Za-z_.-]{{0,127}}|[0-9A-Za-z._/:-]+@{DIGEST}"
+_IN_DAEMON = rf"(?!.*\.\.)[0-9A-Za-z][0-9A-Za-z._/:-]*(:[0-9A-Za-z_][0-9A-Za-z_.-]{{0,127}}|@{DIGEST})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -385,6 +385,10 @@ def test_a_lock_that_makes_no_sense(
             ["{daemon: app, name: 'r.local/a:1'}"],
             'images[0].daemon: expected a name as the daemon has it, NAME:TAG or NAME@sha256:HEX, got "app"',
         ),
+        (
+            ["{daemon: 'a/../b:1', name: 'r.local/a:1'}"],
+            'images[0].daemon: expected a name as the daemon has it, NAME:TAG or NAME@sha256:HEX, got "a/../b:1"',
+        ),
         (["{daemon: 'a:1', select: a, name: 'r.local/a:1'}"], "images[0].select: unknown field"),
         (
             ["{reference: 'r.local/a:1', platforms: []}"],
