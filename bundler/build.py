@@ -18,7 +18,7 @@ from bundler.attest import sign
 from bundler.builder import built_packages, fetch_for_builder
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
-from bundler.contents import CarriedImage, Contents, bundle_parts
+from bundler.contents import CarriedImage, Contents, bundle_parts, source_of
 from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
@@ -26,7 +26,7 @@ from bundler.load import lock_path, read_lock, read_recipe
 from bundler.machinecode import check_glibc, check_pure
 from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import JSON, OCTETS, WHEEL, Descriptor
-from bundler.model.image import LockedBlob, RegistryImage
+from bundler.model.image import LockedBlob
 from bundler.model.lock import Lock
 from bundler.model.lockedchart import chart_images
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
@@ -38,6 +38,7 @@ from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.chart import check_charts
 from bundler.resolve.digests import Digests
 from bundler.resolve.file import resolve_files
+from bundler.resolve.local import same_images
 from bundler.resolve.requirements import read_requirements
 from bundler.resolve.tags import glibc_of
 from bundler.sandbox.boot import Booted, boot
@@ -135,10 +136,9 @@ def read_inputs(where: Path, digests: Digests | None = None) -> tuple[Recipe, Lo
     again = f"run: ferry lock {where}"
     if lock.recipe_sha256 != recipe.sha256:
         raise RecipeError("the recipe changed since it was locked", place=str(lock_path(where)), hint=again)
-    wanted = [image for image in recipe.images if isinstance(image, RegistryImage)]
-    wanted += chart_images(lock.charts, recipe.image_names)
-    pairs = [(image.reference, image.aliases, platform) for image in wanted for platform in recipe.platforms]
-    if [(image.reference, image.aliases, image.platform) for image in lock.images] != pairs:
+    digests = digests or Digests()
+    wanted = (*recipe.images, *chart_images(lock.charts, recipe.image_names))
+    if not same_images(lock.images, wanted, recipe.platforms, _directory(where), digests):
         raise RecipeError("the lock's images are not those of the recipe", place="images", hint=again)
     if read_requirements(recipe.requirements, recipe.constraints, _directory(where)).inputs != lock.requirements:
         raise RecipeError("the requirements files changed since they were locked", place="requirements", hint=again)
@@ -181,7 +181,7 @@ def _compose(composer: Composer, recipe: Recipe, store: Store) -> Contents:
         wheels=tuple(built),
         toolchain=tuple(toolchain),
         files=tuple((file, store.describe(file.sha256, OCTETS)) for file in lock.files),
-        images=(*_composed(recipe, lock, platform, layers, store), *_from_registries(lock, platform, store)),
+        images=(*_composed(recipe, lock, platform, layers, store), *_taken(lock, platform, store)),
         host=carry(lock, platform, store),
     )
 
@@ -216,21 +216,28 @@ def _composed(
     return carried
 
 
-def _from_registries(lock: Lock, platform: Platform, store: Store) -> list[CarriedImage]:
+def _taken(lock: Lock, platform: Platform, store: Store) -> list[CarriedImage]:
+    """Return the images that were not composed; of a whole index, the image of `platform` and all the rest."""
+
     def described(blob: LockedBlob) -> Descriptor:
         return store.describe(blob.sha256, blob.media_type)
 
-    return [
-        CarriedImage(
-            names=image.names,
-            manifest=described(image.manifest),
-            config=described(image.blobs[0]),
-            layers=tuple(map(described, image.blobs[1:])),
-            source=(("reference", str(image.reference)),),
-        )
-        for image in lock.images
-        if image.platform == platform
-    ]
+    carried = []
+    for image in lock.images:
+        if image.is_for(platform):
+            one = image.on(platform)
+            carried.append(
+                CarriedImage(
+                    names=image.names,
+                    manifest=described(one.manifest),
+                    config=described(one.blobs[0]),
+                    layers=tuple(map(described, one.blobs[1:])),
+                    source=source_of(image),
+                    index=None if image.platform else described(image.manifest),
+                    others=tuple(map(described, (*image.documents[1:], *image.contents))) if not image.platform else (),
+                )
+            )
+    return carried
 
 
 def _linted(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> tuple[Contents, list[Finding]]:
@@ -270,7 +277,7 @@ def _sbom(recipe: Recipe, lock: Lock, contents: Contents, store: Store) -> bytes
         next(
             part.ref
             for part in parts
-            if (part.kind, part.name, part.sha256) == ("image", image.names[0], image.manifest.sha256)
+            if (part.kind, part.name, part.sha256) == ("image", image.names[0], image.root.sha256)
         ): image_components(store, image.manifest, image.names[0])
         for image in contents.images
     }
@@ -292,9 +299,7 @@ def _manifest(
         "install.sh": install_script(platform, contents.runtime.descriptor, contents.toolchain, lock.python_version),
         "sbom.cdx.json": sbom,
         "oci-layout": OCI_LAYOUT,
-        "index.json": image_index(
-            [(name, image.manifest) for image in contents.images for name in image.names], platform
-        ),
+        "index.json": image_index([(name, image.root) for image in contents.images for name in image.names], platform),
     }
     entries = [_entry(name, describe_bytes(data, OCTETS)) for name, data in small.items()]
     items = contents.items(recipe, lock)
@@ -318,6 +323,7 @@ def _manifest(
         services=recipe.services,
         entries=tuple(entries),
         accelerators=lock.accelerators,
+        images_needed=recipe.images_needed,
     )
     return manifest, small
 

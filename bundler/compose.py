@@ -13,6 +13,7 @@ from bundler.debs import make_runtime
 from bundler.errors import ResolveError
 from bundler.model.composed import ComposedImage
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER, WHEEL, Descriptor
+from bundler.model.image import INDEXES
 from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, Platform, platform_of_machine
 from bundler.model.recipe import Recipe
@@ -237,10 +238,11 @@ def _config(
 
 def image_index(images: Sequence[tuple[str, Descriptor]], platform: Platform) -> bytes:
     """Return the `index.json` of the layout: every image under its reference, as podman and containerd read it."""
+    of_one = {"platform": {"architecture": platform.architecture, "os": platform.os}}
     manifests = [
         {
             **_oci(descriptor),
-            "platform": {"architecture": platform.architecture, "os": platform.os},
+            **(of_one if descriptor.media_type not in INDEXES else {}),
             "annotations": {
                 "io.containerd.image.name": reference,
                 "org.opencontainers.image.ref.name": reference,

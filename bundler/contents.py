@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from packageurl import PackageURL
 from packaging.utils import canonicalize_name
@@ -12,6 +13,7 @@ from bundler.carried import HOST_KINDS
 from bundler.model.deb import LockedDeb
 from bundler.model.descriptor import OCTETS, Descriptor
 from bundler.model.files import LockedPath
+from bundler.model.image import LockedImage
 from bundler.model.lock import Lock
 from bundler.model.manifest import Item
 from bundler.model.platform import Platform
@@ -27,13 +29,23 @@ from bundler.tree import Layer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CarriedImage:
-    """An image in the bundle: its names, its manifest, its configuration and layers, and where it came from."""
+    """An image in the bundle: its names, its manifest, its configuration and layers, and where it came from.
+
+    Where its index is carried whole, that is what the names lead to, and `others` is what else it lists.
+    """
 
     names: tuple[str, ...]
     manifest: Descriptor
     config: Descriptor
     layers: tuple[Descriptor, ...]
     source: tuple[tuple[str, str], ...]
+    index: Descriptor | None = None
+    others: tuple[Descriptor, ...] = ()
+
+    @property
+    def root(self) -> Descriptor:
+        """What the names lead to."""
+        return self.index or self.manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,8 +152,9 @@ class Contents:
         seen = set()
         for image in self.images:
             made_of = tuple(f"sha256:{layer.sha256}" for layer in image.layers)
-            yield _image_part("image", image, image.manifest, made_of)
-            for descriptor in (image.config, *image.layers):
+            yield _image_part("image", image, image.root, made_of)
+            below = (image.manifest,) if image.index else ()
+            for descriptor in (*below, image.config, *image.layers, *image.others):
                 if descriptor.sha256 not in seen:
                     seen.add(descriptor.sha256)
                     yield _image_part("layer", image, descriptor, ())
@@ -152,6 +165,14 @@ def _built_with(lock: Lock) -> Iterator[str]:
     yield f"python {lock.python_version}"
     for package in lock.build:
         yield f"{package.name} {package.version}"
+
+
+def source_of(image: LockedImage) -> tuple[tuple[str, str], ...]:
+    """Return where an image came from; of a path only what it is called: a bundle says nothing of its builder."""
+    if image.origin is None:
+        return (("reference", str(image.reference)),)
+    place = image.origin.place if image.origin.kind == "daemon" else PurePosixPath(image.origin.place).name
+    return ((image.origin.kind, place),)
 
 
 def _image_part(kind: str, image: CarriedImage, descriptor: Descriptor, lineage: tuple[str, ...]) -> Item:
@@ -168,6 +189,8 @@ def _image_part(kind: str, image: CarriedImage, descriptor: Descriptor, lineage:
         descriptor=descriptor,
         source=image.source,
         lineage=lineage,
+        names=image.names if kind == "image" else (),
+        config=image.config.sha256 if kind == "image" else "",
     )
 
 

@@ -15,12 +15,14 @@ from bundler import uv
 from bundler.apt import Apt
 from bundler.errors import IntegrityError, RecipeError, TransferError
 from bundler.indexes import find_index
+from bundler.local.take import Local
 from bundler.logins import Logins
 from bundler.model.chart import CHART
 from bundler.model.deb import LockedDeb
+from bundler.model.described import Described, parse_described
 from bundler.model.descriptor import OCTETS, WHEEL
 from bundler.model.files import LockedPath
-from bundler.model.image import LockedBlob, LockedImage, parse_described
+from bundler.model.image import LockedBlob, LockedImage
 from bundler.model.lock import Lock
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
@@ -68,11 +70,12 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
         RecipeError: a file of the recipe is not what was locked, or an image of the lock contradicts itself.
     """
     transport = Transport()
-    images = [image for image in lock.images if image.platform == platform]
+    images = [image for image in lock.images if image.is_for(platform)]
     with tempfile.TemporaryDirectory(prefix="ferry-fetch-") as work:
         local = _local(lock, platform, store)
         progress.start("copy", sum(file.size for file in local))
         in_threads([_taken(file, directory, store, progress) for file in local], threads=os.cpu_count() or 1)
+        _take_images(images, Local(directory=directory, store=store, progress=progress))
         wanted = [
             *_wanted_urls(lock, platform, store),
             *_wanted(lock, platform, Path(work), store),
@@ -194,12 +197,14 @@ def _wanted_rpm(rpm: LockedRpm, bases: tuple[str, ...]) -> _Wanted:
 
 def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: Store) -> Iterator[_Wanted]:
     """List manifests and blobs that are missing, each once with every repository that has it, the largest first."""
+    images = [image for image in images if image.origin is None]
     if not images:
         return
     parts: dict[str, tuple[LockedBlob, list[str]]] = {}
     registry = Registry(transport)
     for image in images:
-        for kind, blob in (("manifests", image.manifest), *(("blobs", blob) for blob in image.blobs)):
+        pairs = [("manifests", blob) for blob in image.documents] + [("blobs", blob) for blob in image.contents]
+        for kind, blob in pairs:
             if not store.has(blob.sha256, blob.size):
                 _, urls = parts.setdefault(blob.sha256, (blob, []))
                 urls += registry.urls(image.reference, kind, f"sha256:{blob.sha256}")
@@ -214,16 +219,36 @@ def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: S
         )
 
 
+def _take_images(images: Sequence[LockedImage], local: Local) -> None:
+    """Take images of this host that are missing, each once, and check that they are those of the lock."""
+    taken = [image for image in images if image.origin is not None]
+    missing = [image for image in taken if not local.holds(image)]
+    for origin in dict.fromkeys(image.origin for image in missing):
+        assert origin is not None
+        local.bring(origin)
+    for image in missing:
+        local.check(image)
+
+
 def _check_image(image: LockedImage, store: Store) -> None:
-    """Refuse a lock whose blobs are not those that the image manifest names."""
-    manifest, place = image.manifest, str(image.reference)
-    described = parse_described(store.read(manifest.sha256), manifest.media_type, place=place, error=IntegrityError)
-    if (described.media_type, described.blobs) != (manifest.media_type, image.blobs):
+    """Refuse a lock whose blobs are not those that the image manifest, or the index, names."""
+    found = _describe(image.manifest, str(image.reference), store)
+    listed = tuple((one.platform, one.manifest) for one in image.manifests)
+    same = (found.media_type, found.blobs, found.manifests) == (image.manifest.media_type, image.blobs, listed)
+    for one in image.manifests:
+        described = _describe(one.manifest, str(image.reference), store)
+        same = same and (described.media_type, described.blobs) == (one.manifest.media_type, one.blobs)
+    if not same:
         raise RecipeError(
-            f"the lock's blobs of {place} are not those of its image manifest",
+            f"the lock's blobs of {image.reference} are not those of its image manifest",
             place="images",
             hint="lock the recipe again, and review the difference",
         )
+
+
+def _describe(blob: LockedBlob, place: str, store: Store) -> Described:
+    data = store.read(blob.sha256)
+    return parse_described(data, blob.media_type, place=place, error=IntegrityError, artifacts=True)
 
 
 def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bundler.errors import StepError
 
@@ -82,6 +84,59 @@ def run(
         tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
         raise StepError(f"`{_shown(words)}` ended with status {done.returncode}:\n{tail}")
     return done
+
+
+def feed(
+    argv: Sequence[str | Path],
+    write: Callable[[IO[bytes]], None],
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program to its end while `write` writes to its standard input; return what it printed.
+
+    Raises:
+        StepError: it is not there, took longer than `timeout_s`, or failed.
+        the errors of `write`: the program was stopped then.
+    """
+    words = [str(word) for word in argv]
+    with tempfile.TemporaryFile() as out:
+        try:
+            process = subprocess.Popen(
+                words, stdin=subprocess.PIPE, stdout=out, stderr=out, env=clean_environment(environment)
+            )
+        except OSError as error:
+            raise StepError(f'"{words[0]}" cannot be started: {error.strerror}') from error
+        is_late = threading.Event()
+
+        def stop() -> None:
+            is_late.set()
+            process.kill()
+
+        timer = threading.Timer(timeout_s, stop)
+        timer.start()
+        assert process.stdin is not None
+        try:
+            # One that ends before it has read all says itself why.
+            with suppress(BrokenPipeError):
+                write(process.stdin)
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait()
+        finally:
+            timer.cancel()
+            process.kill()
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            process.wait()
+        out.seek(0)
+        text = out.read().decode(errors="replace")
+    if is_late.is_set():
+        raise StepError(f"expected `{_shown(words)}` to end within {timeout_s:g} s, it was stopped")
+    if process.returncode != 0:
+        tail = "\n".join(text.strip().splitlines()[-_LAST_LINES:])
+        raise StepError(f"`{_shown(words)}` ended with status {process.returncode}:\n{tail}")
+    return text
 
 
 def _shown(words: Sequence[str]) -> str:

@@ -189,9 +189,9 @@ class Store:
             return False
         return size is None or found == size
 
-    def writer(self) -> BlobWriter:
-        """Start a blob whose digest is not yet known."""
-        return BlobWriter(self, self.root / "parts" / f"{os.getpid()}-{secrets.token_hex(8)}")
+    def writer(self, size: int | None = None) -> BlobWriter:
+        """Start a blob whose digest is not yet known (and perhaps its size)."""
+        return BlobWriter(self, self.root / "parts" / f"{os.getpid()}-{secrets.token_hex(8)}", expected_size=size)
 
     def resume(self, sha256: str, size: int | None = None) -> BlobWriter:
         """Start or go on with a blob that is known by its digest (and size); one process at a time goes on."""

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # tests compare with.
 packages="busybox openssl python3-venv systemd-container uidmap mmdebstrap"
 if [ "${1:-}" = tests ]; then
-  packages="$packages binfmt-support createrepo-c dnf docker-registry dpkg-dev gnupg makeself podman qemu-user-static rpm runc
+  packages="$packages binfmt-support containerd createrepo-c dnf docker-registry dpkg-dev gnupg makeself podman qemu-user-static rpm runc
    shellcheck skopeo"
 fi
 

@@ -208,6 +208,14 @@ def _show_plan(plan: Plan, stopped_at: str | None) -> None:
                 f"数据包中的 Debian 软件包适用于 {suites}，与本机不符：不安装这些软件包。",
             )
         )
+    if plan.idle_images:
+        count = plan.idle_images
+        click.echo(
+            tr(
+                f"{count} images stay in the store: no container runtime (podman, docker, containerd) is here.",
+                f"{count} 个镜像仅保留在内容库中：本机没有容器运行时（podman、docker、containerd）。",
+            )
+        )
     if not plan.actions:
         click.echo(tr("Nothing to do: this host is as it should be.", "无需操作：本机已处于目标状态。"))
         return
@@ -267,6 +275,7 @@ def _document(outcome: Outcome, seconds: float, *, dry_run: bool) -> dict[str, o
         "store_bytes": plan.store_bytes,
         "tree_bytes": plan.tree_bytes,
         "packages_bytes": plan.packages_bytes,
+        "idle_images": plan.idle_images,
         "seconds": round(seconds, 3),
     }
 
@@ -306,6 +315,11 @@ def _status_document(found: Status) -> dict[str, object]:
             }
             for service in found.services
         ],
+        "images": {
+            "count": found.images,
+            "runtime": found.runtime or None,
+            "missing_names": list(found.missing_names),
+        },
     }
 
 
@@ -319,11 +333,23 @@ def _show_status(found: Status) -> None:
     for service in found.services:
         ready = tr("ready", "就绪") if service.not_ready is None else service.not_ready
         click.echo(f"  {service.unit:<32} {service.active:<10} 127.0.0.1:{service.port:<6} {ready}  {service.since}")
+    if found.images:
+        click.echo("  " + _images_line(found))
     if found.unfinished is not None:
         step = found.unfinished or "-"
         click.echo(
             tr(f"The last run was cut off at step {step}: install again.", f"上次运行在步骤 {step} 中断：请重新安装。")
         )
+
+
+def _images_line(found: Status) -> str:
+    count = found.images
+    if not found.runtime:
+        return tr(f"{count} images in the store, no container runtime", f"{count} 个镜像在内容库中，无容器运行时")
+    if found.missing_names:
+        lacks = ", ".join(found.missing_names)
+        return tr(f"{found.runtime} lacks images: {lacks}", f"{found.runtime} 缺少镜像：{lacks}")
+    return tr(f"{count} images in {found.runtime}", f"{found.runtime} 中有 {count} 个镜像")
 
 
 @host_group.command("uninstall", help=tr("Remove everything that was installed.", "卸载全部内容。"))

@@ -21,10 +21,13 @@ from bundler.cli.target import print_findings
 from bundler.cli.wheels import print_wheels
 from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
+from bundler.local.take import Local
 from bundler.model.descriptor import OCTETS
 from bundler.model.inventory import Change, Comparison, compare
 from bundler.model.lock import Lock
+from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
+from bundler.model.taken import TakenImage
 from bundler.model.target import Target
 from bundler.resolve import resolve
 from bundler.resolve.digests import Digests
@@ -183,11 +186,19 @@ def _resolve(
             digests=Digests(store_directory(), progress),
             keep=lambda data: Store(store_directory()).put(data, OCTETS),
             unsigned=unsigned,
+            local=_local(wanted, recipe if recipe.is_dir() else recipe.parent, progress),
             update=Update(before=before, names=frozenset(moving)) if before and moving else None,
         )
     _print_targets(lock, targets, findings)
     print_not_carried(lock)
     return lock
+
+
+def _local(recipe: Recipe, directory: Path, progress: Progress) -> Local | None:
+    """Return what takes images of this host, None when the recipe names none: only they need a store."""
+    if not any(isinstance(image, TakenImage) and image.origin for image in recipe.images):
+        return None
+    return Local(directory=directory, store=Store(store_directory()), progress=progress)
 
 
 def _write(path: Path, lock: Lock, before: Lock | None) -> None:

@@ -21,6 +21,7 @@ from bundler.cli.messages import tr
 _STAGES = {
     "hash": ("hashing files", "计算文件摘要"),
     "copy": ("copying files", "复制文件"),
+    "take": ("taking images", "获取镜像"),
     "fetch": ("fetching", "下载"),
     "compose": ("composing layers", "组装镜像层"),
     "egress": ("looking for downloads at run time", "检查运行时下载"),

@@ -12,12 +12,14 @@ from bundler.accelerators.decide import Machine
 from bundler.errors import FerryError, TrustError
 from bundler.installer.answer import why_not_ready
 from bundler.installer.cards import gather_machines
+from bundler.installer.images import OwnName, own_names
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.own_driver import OwnDriver, boot_id, read_own
 from bundler.installer.packages import installed_packages, own_packages
 from bundler.installer.ports import listeners
 from bundler.installer.release import Release, read_releases
 from bundler.installer.rpms import has_dnf, installed_rpms, own_rpms
+from bundler.installer.runtimes import RuntimeFact, runtime_fact
 from bundler.installer.systemd import Systemd, UnitState
 from bundler.model.manifest import Item, Manifest, parse_manifest
 from bundler.model.service import Service
@@ -59,7 +61,7 @@ class Facts:
     `packages` gives what dpkg has installed, with versions: None without dpkg. `own_packages` came with Ferry, as did
     `own_drivers`; `rpms` and `own_rpms` are the same of rpm; `machines` and `own_drivers` are by vendor, for those of
     which a card is here. `driver_items` are the drivers of earlier bundles that are in the store, `boot` names this
-    boot of the kernel.
+    boot of the kernel. `runtime` is that of containers, `own_names` are those that Ferry gave to images there.
     """
 
     os_id: str
@@ -93,6 +95,8 @@ class Facts:
     own_drivers: Mapping[str, OwnDriver] = field(default_factory=dict)
     driver_items: tuple[Item, ...] = ()
     boot: str = ""
+    runtime: RuntimeFact | None = None
+    own_names: tuple[OwnName, ...] = ()
 
     @property
     def installed(self) -> Release | None:
@@ -147,6 +151,8 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         own_drivers=own,
         driver_items=_driver_items(layout, releases, blobs),
         boot=boot_id(layout),
+        runtime=runtime_fact(layout),
+        own_names=own_names(layout),
     )
 
 

@@ -70,6 +70,11 @@ class Layout:
         return self.state / "drivers"
 
     @property
+    def images(self) -> Path:
+        """The names that Ferry gave to images in the container runtime."""
+        return self.state / "images"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

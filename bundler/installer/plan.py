@@ -9,6 +9,7 @@ from bundler.errors import HostError, TrustError
 from bundler.installer.drivers import due_choices
 from bundler.installer.facts import Facts
 from bundler.installer.steps import STEPS, drivers, packages
+from bundler.installer.steps.images import has_runtime
 from bundler.installer.steps.step import Action
 from bundler.installer.suite import left_out
 from bundler.installer.wanted import Wanted
@@ -23,6 +24,7 @@ class Plan:
     `store_bytes`, `tree_bytes` and `packages_bytes` are what it adds below /var/lib/ferry, /opt/ferry and /usr.
     `left_out` are the suites of the bundle's Debian packages when this host is of none of them and goes without.
     With `reboot`, it ends behind a driver that works after a reboot only: what is left is planned anew then.
+    `idle_images` is how many images stay in the store alone, because no container runtime is here.
     """
 
     wanted: Wanted
@@ -32,6 +34,7 @@ class Plan:
     packages_bytes: int = 0
     left_out: tuple[str, ...] = ()
     reboot: bool = False
+    idle_images: int = 0
 
 
 def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Plan:
@@ -55,6 +58,7 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
         packages_bytes=packages_bytes(wanted, facts) if "packages" in due else 0,
         left_out=left_out(wanted.manifest, facts),
         reboot=reboot,
+        idle_images=0 if has_runtime(wanted.manifest, facts) else len(wanted.manifest.of_kind("image")),
     )
 
 

@@ -52,6 +52,12 @@ def check_plan(plan: Plan, facts: Facts) -> None:
     _check_drivers(plan, facts)
     _check_space(plan, facts)
     _check_ports(plan, facts)
+    if plan.idle_images and plan.wanted.manifest.images_needed:
+        raise HostError(
+            "expected a container runtime (podman, docker or containerd), none is here",
+            place="images",
+            hint="install one, or use a bundle that brings one with its debs",
+        )
     if facts.launcher and MARK not in facts.launcher:
         raise HostError(
             "expected no file or Ferry's own, got another program's",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bundler.errors import HostError, IntegrityError
-from bundler.installer.facts import gather, installed_manifest
+from bundler.installer.facts import Facts, gather, installed_manifest
 from bundler.installer.journal import unfinished_step
 from bundler.installer.layout import Layout, unit_name
 from bundler.installer.release import Release
+from bundler.installer.steps.images import missing_names
 from bundler.installer.systemd import Systemd
+from bundler.model.manifest import Manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,11 +28,17 @@ class ServiceStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """The release that runs and its services; `unfinished` is the step at which the last run was cut off."""
+    """The release that runs and its services; `unfinished` is the step at which the last run was cut off.
+
+    `images` counts those of the release; `runtime` is that of containers, "" for none, which lacks `missing_names`.
+    """
 
     release: Release
     services: tuple[ServiceStatus, ...]
     unfinished: str | None
+    images: int = 0
+    runtime: str = ""
+    missing_names: tuple[str, ...] = ()
 
     @property
     def is_healthy(self) -> bool:
@@ -71,4 +79,18 @@ def read_status(layout: Layout, systemd: Systemd) -> Status:
                 not_ready=unit.not_ready if unit and active == "active" else f"it is {active}",
             )
         )
-    return Status(release=release, services=tuple(services), unfinished=unfinished_step(layout.journal))
+    return Status(
+        release=release,
+        services=tuple(services),
+        unfinished=unfinished_step(layout.journal),
+        images=len(manifest.of_kind("image")),
+        runtime=facts.runtime.name if facts.runtime else "",
+        missing_names=_missing_names(manifest, facts),
+    )
+
+
+def _missing_names(manifest: Manifest, facts: Facts) -> tuple[str, ...]:
+    """Return the names that the runtime lacks; one that does not answer has none."""
+    if facts.runtime is None:
+        return ()
+    return missing_names(manifest, replace(facts, runtime=replace(facts.runtime, problem="")))

@@ -10,6 +10,7 @@ from bundler.errors import HostError, IntegrityError
 from bundler.installer.apply import read_absent, remove_ground
 from bundler.installer.drivers import remove_drivers
 from bundler.installer.facts import installed_manifest
+from bundler.installer.images import remove_images
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import remove_own
@@ -28,8 +29,8 @@ def uninstall(
     `keep_drivers` leaves the drivers that Ferry brought.
 
     Raises:
-        StepError: systemd does not stop a unit, or apt or dnf does not remove a package, or a driver does
-            not go.
+        StepError: systemd does not stop a unit, apt or dnf does not remove a package, a driver does not go, or a
+            container uses an image.
         HostError: a file cannot be removed.
     """
     check_owner(layout)
@@ -45,6 +46,7 @@ def uninstall(
             systemd.reload()
             if not keep_drivers:
                 remove_drivers(layout)
+            remove_images(layout)
             remove_own(layout)
             systemd.reload()
             remove_own_rpms(layout)

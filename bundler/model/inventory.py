@@ -74,7 +74,7 @@ def things(lock: Lock) -> Iterator[Thing]:
             name=str(image.reference),
             version=image.manifest.sha256[:12],
             platform=image.platform,
-            blobs=tuple((blob.sha256, blob.size) for blob in (image.manifest, *image.blobs)),
+            blobs=tuple((blob.sha256, blob.size) for blob in (*image.documents, *image.contents)),
         )
     for chart in lock.charts:
         chart_files = ((chart.file.sha256, chart.file.size), *((one.sha256, one.size) for one in chart.values))

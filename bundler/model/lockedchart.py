@@ -17,8 +17,8 @@ from bundler.model.chart import (
 )
 from bundler.model.document import Fields, describe
 from bundler.model.files import LockedPath, locked_path, locked_path_document
-from bundler.model.image import RegistryImage
 from bundler.model.reference import parse_reference
+from bundler.model.taken import TakenImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,13 +122,13 @@ def locked_chart_document(chart: LockedChart) -> dict[str, Any]:
     return document | ({"not_carried": list(chart.not_carried)} if chart.not_carried else {})
 
 
-def chart_images(charts: Sequence[LockedChart], taken: Sequence[str]) -> tuple[RegistryImage, ...]:
+def chart_images(charts: Sequence[LockedChart], taken: Sequence[str]) -> tuple[TakenImage, ...]:
     """Return what the charts need and the recipe does not take already under one of the names `taken`.
 
     Raises:
         ResolveError: one name stands for two digests.
     """
-    wanted: dict[str, RegistryImage] = {}
+    wanted: dict[str, TakenImage] = {}
     for chart in charts:
         for text in chart.images:
             reference = parse_reference(text, place=f"charts: {chart.name}")
@@ -140,5 +140,5 @@ def chart_images(charts: Sequence[LockedChart], taken: Sequence[str]) -> tuple[R
                     place=f"charts: {chart.name}",
                 )
             if name not in taken:
-                wanted[name] = RegistryImage(reference=reference, why=(*(known.why if known else ()), *why))
+                wanted[name] = TakenImage(reference=reference, why=(*(known.why if known else ()), *why))
     return tuple(wanted[name] for name in sorted(wanted))

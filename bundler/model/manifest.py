@@ -56,6 +56,8 @@ _ITEM_NAMES = {
 }
 # An item of kind rpm that nobody signed says so in its source, and stands in a repository of its own.
 SIGNED, UNSIGNED = "signed", "unsigned/"
+# These become arguments of container runtimes.
+_IMAGE_NAME = r"[a-z0-9\[][a-z0-9.:\]-]*(/[a-z0-9._-]+)+(:[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}|@sha256:[0-9a-f]{64})"
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -82,7 +84,8 @@ class Item:
 
     `source` says what was taken (`suite`, `file`, `requirement`), `lineage` the purls of what it was made from.
     `to` is a path below the root of the installation, for files; `driver` says what a vendor's package is. A host that
-    an `optional` item does not fit goes without it.
+    an `optional` item does not fit goes without it. An image has the `names` under which it is listed, and the SHA-256
+    of its configuration.
     """
 
     kind: str
@@ -96,6 +99,8 @@ class Item:
     executable: bool = False
     optional: bool = False
     driver: DriverPackage | None = None
+    names: tuple[str, ...] = ()
+    config: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +108,7 @@ class Manifest:
     """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end.
 
     `accelerators` is what the payload asks of the host's drivers, where the host has the cards.
+    With `images_needed` a host without a container runtime cannot take it.
     """
 
     name: str
@@ -120,6 +126,7 @@ class Manifest:
     services: tuple[Service, ...]
     entries: tuple[Entry, ...]
     accelerators: tuple[DriverNeed, ...] = ()
+    images_needed: bool = False
 
     def of_kind(self, *kinds: str) -> tuple[Item, ...]:
         """Return the items of some kinds, in the order of the manifest."""
@@ -150,6 +157,8 @@ def format_manifest(manifest: Manifest) -> bytes:
     }
     if manifest.accelerators:
         document["accelerators"] = [driver_need_document(need) for need in manifest.accelerators]
+    if manifest.images_needed:
+        document["images_needed"] = True
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -197,6 +206,7 @@ def _manifest(fields: Fields) -> Manifest:
         accelerators=tuple(
             driver_need(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("accelerators", [])
         ),
+        images_needed=fields.flag("images_needed", False),
     )
 
 
@@ -263,6 +273,8 @@ def _item(fields: Fields) -> Item:
         executable=fields.flag("executable", False),
         optional=fields.flag("optional", False),
         driver=driver,
+        names=fields.texts("names", [], match=_IMAGE_NAME, what="a reference HOST/NAME:TAG or HOST/NAME@sha256:HEX"),
+        config=fields.hex("config", ""),
     )
 
 
@@ -326,6 +338,8 @@ def _item_document(item: Item) -> dict[str, Any]:
         document["optional"] = True
     if item.driver is not None:
         document["driver"] = driver_package_document(item.driver)
+    if item.names:
+        document |= {"names": list(item.names), "config": item.config}
     return document
 
 

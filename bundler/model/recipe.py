@@ -13,12 +13,12 @@ from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.driver_source import DriverSource, StatedNeed, driver_source, stated_needs
 from bundler.model.egress import Allowed, egress_allowed
 from bundler.model.files import FileSource, file_source
-from bundler.model.image import RegistryImage, registry_image
 from bundler.model.path import relative_paths
 from bundler.model.platform import Platform, take_platforms
 from bundler.model.python import PythonSource, python_source
 from bundler.model.rpm import RpmSource, rpm_sources
 from bundler.model.service import Service, check_services, recipe_service
+from bundler.model.taken import TakenImage, taken_image
 from bundler.model.wheel import index_names
 
 FORMAT = "ferry/recipe/v1"
@@ -36,7 +36,8 @@ class Recipe:
     `as_of` is a date: nothing that was published later is taken. `valid_days` is how long after its lock was
     made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product. `requirements` and
     `constraints` are files beside the recipe, `indexes` the names of those that single packages are taken from;
-    `build` is what sdists are built with besides setuptools and wheel.
+    `build` is what sdists are built with besides setuptools and wheel. With `images_needed` it is for hosts with a
+    container runtime only.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Recipe:
     python: PythonSource
     wheels: tuple[str, ...]
     files: tuple[FileSource, ...]
-    images: tuple[ComposedImage | RegistryImage, ...]
+    images: tuple[ComposedImage | TakenImage, ...]
     services: tuple[Service, ...]
     sha256: str
     debs: tuple[DebSource, ...] = ()
@@ -62,6 +63,7 @@ class Recipe:
     constraints: tuple[str, ...] = ()
     indexes: tuple[tuple[str, str], ...] = ()
     build: tuple[str, ...] = ()
+    images_needed: bool = False
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -97,6 +99,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         accelerators=stated_needs(fields),
         files=fields.each("files", file_source, []),
         images=fields.each("images", _image, []),
+        images_needed=fields.flag("images_needed", False),
         services=fields.each("services", recipe_service, []),
         egress=egress_allowed(fields),
         sha256=sha256,
@@ -110,11 +113,13 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
     return recipe
 
 
-def _image(fields: Fields) -> ComposedImage | RegistryImage:
-    return registry_image(fields) if fields.has("reference") else composed_image(fields)
+def _image(fields: Fields) -> ComposedImage | TakenImage:
+    return composed_image(fields) if fields.has("compose") else taken_image(fields)
 
 
 def _check_images(recipe: Recipe) -> None:
+    if recipe.images_needed and not recipe.images:
+        raise RecipeError("expected images beside it, there are none", place="images_needed")
     services = [service.name for service in recipe.services]
     seen: set[str] = set()
     for index, image in enumerate(recipe.images):
@@ -123,16 +128,19 @@ def _check_images(recipe: Recipe) -> None:
             if name in seen:
                 raise RecipeError(f'the reference "{name}" stands twice', place=f"{place}.{field}")
             seen.add(name)
+        if isinstance(image, TakenImage) and not set(image.platforms) <= set(recipe.platforms):
+            known = ", ".join(map(str, recipe.platforms))
+            raise RecipeError(f"expected platforms of the recipe, {known}", place=f"{place}.platforms")
         if isinstance(image, ComposedImage) and image.service not in services:
             raise RecipeError(f'expected the name of a service, got "{image.service}"', place=f"{place}.service")
 
 
-def _names(image: ComposedImage | RegistryImage) -> list[tuple[str, str]]:
+def _names(image: ComposedImage | TakenImage) -> list[tuple[str, str]]:
     """Return the names of an image, each with the field that gives it."""
     if isinstance(image, ComposedImage):
         return [(image.reference, "compose")]
     aliases = [(alias, f"aliases[{i}]") for i, alias in enumerate(image.aliases)]
-    return [(image.reference.name_of(image.reference.sha256), "reference"), *aliases]
+    return [(image.reference.name_of(image.reference.sha256), "name" if image.origin else "reference"), *aliases]
 
 
 def _check_charts(recipe: Recipe) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bundler.local.take import Local
 from bundler.model.files import LockedPath
 from bundler.model.lock import Lock, LockedTarget
 from bundler.model.lockedchart import chart_images
@@ -46,13 +47,15 @@ def resolve(
     update: Update | None = None,
     keep: Callable[[bytes], object] = lambda data: None,
     unsigned: Collection[str] = (),
+    local: Local | None = None,
 ) -> Lock:
     """Resolve every part of a recipe for every platform that it names.
 
     `directory` is where the recipe's files stand, `digests` measures them; `targets` are recorded, `hosts` are what is
     known of them, which says what they have installed. A resolution equal to the lock `before` keeps its `created`,
     so that resolving again changes nothing. With `update` only what it names moves. `keep` gets what upstream will not
-    have for long; from RPM repositories in `unsigned` packages are taken that nobody signed.
+    have for long; from RPM repositories in `unsigned` packages are taken that nobody signed. `local` takes images
+    of the builder.
 
     Raises:
         RecipeError, ResolveError, StepError: see the modules of each kind.
@@ -89,7 +92,7 @@ def resolve(
         build=resolve_wheels((*BUILD, *recipe.build), recipe, what="build", kept=kept.get("build", ())),
         toolchain=resolve_wheels(TOOLCHAIN, recipe, what="toolchain", kept=kept.get("toolchain", ())),
         files=_files(recipe, directory, digests, transport),
-        images=resolve_images(wanted, recipe.platforms),
+        images=resolve_images(wanted, recipe.platforms, local),
         charts=charts,
         targets=targets,
         requirements=requirements.inputs,

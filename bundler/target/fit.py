@@ -159,8 +159,8 @@ def carried_bytes(lock: Lock, platform: Platform) -> int:
     sizes |= {rpm.sha256: rpm.size for rpm in lock.rpms if rpm.platform == platform}
     sizes |= {file.sha256: file.size for file in lock.paths(platform)}
     for image in lock.images:
-        if image.platform == platform:
-            sizes |= {blob.sha256: blob.size for blob in (image.manifest, *image.blobs)}
+        if image.is_for(platform):
+            sizes |= {blob.sha256: blob.size for blob in (*image.documents, *image.contents)}
     return sum(sizes.values())
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from bundler.compose import builder_platform
 from bundler.fetch import fetch_images
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER
-from bundler.model.image import RegistryImage
 from bundler.model.progress import Silent
 from bundler.model.reference import parse_reference
+from bundler.model.taken import TakenImage
 from bundler.resolve.image import resolve_images
 from bundler.store import OCI_LAYOUT, Store
 
@@ -66,7 +66,7 @@ def _blob(layout: Path, data: bytes, media_type: str) -> dict[str, object]:
 
 def fetch(reference: str, store: Path) -> None:
     """Lock and fetch."""
-    image = RegistryImage(reference=parse_reference(reference, place="REFERENCE"))
+    image = TakenImage(reference=parse_reference(reference, place="REFERENCE"))
     fetch_images(resolve_images((image,), (builder_platform(),)), Store(store), progress=Silent())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bundler.installer.steps import (
     drivers,
     health,
+    images,
     launcher,
     packages,
     release,
@@ -24,6 +25,7 @@ STEPS: tuple[Step, ...] = (
     trust,
     packages,
     rpms,
+    images,
     release,
     stop,
     drivers,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from archives import oci_layout, write_layout
 from mirror import Answer
 from registry import DOCKER, OCI, FakeRegistry, Image, digest, make_image, make_index
 
@@ -15,6 +16,7 @@ from bundler.contents import CarriedImage, Contents
 from bundler.errors import FerryError, IntegrityError, RecipeError, ResolveError, TransferError
 from bundler.fetch import fetch
 from bundler.load import format_lock, read_lock, read_recipe
+from bundler.local.take import Local
 from bundler.model.image import LockedImage
 from bundler.model.lock import Lock
 from bundler.model.platform import Platform, parse_platform
@@ -200,6 +202,122 @@ def test_a_lock_is_read_as_it_was_written(registry: FakeRegistry, tmp_path: Path
     assert str(refused.value) == "images: the lock's images are not those of the recipe"
 
 
+def test_a_recipe_that_needs_images_has_some(tmp_path: Path) -> None:
+    path = written(tmp_path, "{compose: 'ferry.local/x:1', service: one}")
+    path.write_text("images_needed: true\n" + path.read_text())
+    assert read_recipe(path).images_needed
+    path.write_text(path.read_text().partition("images:\n")[0])
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(path)
+    assert str(refused.value) == "images_needed: expected images beside it, there are none"
+
+
+def test_an_image_for_some_platforms_of_the_recipe(registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.put("team/app", "1", ARM_IMAGE)
+    only = f"{{reference: '{registry.host}/team/app:1', platforms: [linux/arm64]}}"
+    found = resolved(tmp_path, only, platforms=(AMD, ARM))
+    assert [one.platform for one in found] == [ARM]
+    lock_of(tmp_path, *found)
+    assert read_inputs(tmp_path)[1].images == found
+    path = tmp_path / "recipe.yaml"
+    path.write_text(path.read_text().replace("platforms: [linux/amd64, linux/arm64]", "platforms: [linux/amd64]"))
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(path)
+    assert str(refused.value) == "images[0].platforms: expected platforms of the recipe, linux/amd64"
+
+
+WHOLE = make_index(("linux/arm64/v8", ARM_IMAGE), ("linux/amd64", AMD_IMAGE), ("unknown/unknown", make_image(b"notes")))
+
+
+def test_a_whole_index_comes_with_all_that_it_lists(registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.put("team/app", "1", WHOLE)
+    found = resolved(tmp_path, f"{{reference: '{registry.host}/team/app:1', index: true}}", platforms=(AMD, ARM))
+    assert [one.platform for one in found] == [None]
+    assert found[0].names == (f"{registry.host}/team/app:1",)
+    lock_of(tmp_path, *found)
+    assert read_inputs(tmp_path)[1].images == found
+    store = Store(tmp_path / "store")
+    for platform, image in ((AMD, AMD_IMAGE), (ARM, ARM_IMAGE)):
+        fetch(read_lock(tmp_path), platform, store, directory=tmp_path, progress=Silent())
+        assert f"sha256:{found[0].on(platform).manifest.sha256}" == image.digest
+        assert found[0].is_for(platform)
+    assert store.read(found[0].manifest.sha256) == WHOLE.manifest
+    for one in WHOLE.children:
+        assert store.read(one.digest.removeprefix("sha256:")) == one.manifest
+        for name, data in one.blobs.items():
+            assert store.read(name.removeprefix("sha256:")) == data
+    descriptor = store.describe(found[0].manifest.sha256, found[0].manifest.media_type)
+    (entry,) = json.loads(image_index([(found[0].names[0], descriptor)], AMD))["manifests"]
+    assert "platform" not in entry
+    assert entry["digest"] == WHOLE.digest
+
+
+def test_a_whole_index_by_digest_is_listed_by_it(registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.put("team/app", "1", WHOLE)
+    found = resolved(tmp_path, f"{{reference: '{registry.host}/team/app@{WHOLE.digest}', index: true}}")
+    assert found[0].names == (f"{registry.host}/team/app@{WHOLE.digest}",)
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (AMD_IMAGE, "expected an index, the registry has an image of one platform"),
+        (
+            make_index(("linux/arm64", ARM_IMAGE)),
+            "expected an image for linux/amd64, the registry has linux/arm64",
+        ),
+        (
+            make_index(("linux/amd64", AMD_IMAGE), ("linux/arm64", make_index(("linux/arm64", ARM_IMAGE)))),
+            "expected image manifests in the index, got another index",
+        ),
+    ],
+)
+def test_what_is_no_whole_index(image: Image, says: str, registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.put("team/app", "1", image)
+    with pytest.raises(ResolveError) as refused:
+        resolved(tmp_path, f"{{reference: '{registry.host}/team/app:1', index: true}}")
+    assert str(refused.value) == f"images[0].reference: {registry.host}/team/app:1: {says}"
+
+
+def test_a_lock_with_another_index_than_it_names_is_refused(registry: FakeRegistry, tmp_path: Path) -> None:
+    registry.put("team/app", "1", WHOLE)
+    (found,) = resolved(tmp_path, f"{{reference: '{registry.host}/team/app:1', index: true}}")
+    lock_of(tmp_path, replace(found, manifests=found.manifests[:2]))
+    with pytest.raises(RecipeError) as refused:
+        fetch(read_lock(tmp_path), AMD, Store(tmp_path / "store"), directory=tmp_path, progress=Silent())
+    assert str(refused.value) == (
+        f"images: the lock's blobs of {registry.host}/team/app:1 are not those of its image manifest"
+    )
+
+
+def test_images_of_the_builder_are_locked_by_what_they_are(tmp_path: Path) -> None:
+    write_layout(tmp_path / "layout", oci_layout(("1.0", WHOLE)))
+    found = resolve_images(
+        read_recipe(
+            written(
+                tmp_path,
+                "{layout: layout, select: '1.0', name: 'r.local/a:1', aliases: ['r.local/b:1']}",
+                "{layout: layout, index: true, name: 'r.local/c:1'}",
+            )
+        ).images,
+        (AMD, ARM),
+        Local(directory=tmp_path, store=Store(tmp_path / "store")),
+    )
+    lock_of(tmp_path, *found)
+    assert read_lock(tmp_path).images == found
+    assert read_inputs(tmp_path)[1].images == found
+    fetch(read_lock(tmp_path), ARM, Store(tmp_path / "other"), directory=tmp_path, progress=Silent())
+    assert Store(tmp_path / "other").has(found[1].manifest.sha256)
+    write_layout(tmp_path / "layout", oci_layout(("1.0", make_index(("linux/amd64", AMD_IMAGE)))))
+    with pytest.raises(RecipeError) as refused:
+        read_inputs(tmp_path)
+    assert str(refused.value) == "images: the lock's images are not those of the recipe"
+    with pytest.raises(IntegrityError) as gone:
+        fetch(read_lock(tmp_path), ARM, Store(tmp_path / "third"), directory=tmp_path, progress=Silent())
+    assert str(gone.value).startswith("layout: expected the blob sha256:")
+    assert gone.value.hint == "the image is not whole: write it anew, or lock the recipe again if it changed"
+
+
 def test_a_lock_without_images_says_nothing_of_them(tmp_path: Path) -> None:
     written(tmp_path, "{compose: 'ferry.local/x:1', service: one}")
     assert "images" not in format_lock(lock_of(tmp_path))
@@ -252,6 +370,37 @@ def test_a_lock_that_makes_no_sense(
         (
             ["{compose: 'r.local/a:1', service: one}", "{reference: 'r.local/b:1', aliases: ['r.local/a:1']}"],
             'images[1].aliases[0]: the reference "r.local/a:1" stands twice',
+        ),
+        (
+            ["{reference: 'r.local/a:1', daemon: 'a:1'}"],
+            'images[0].daemon: expected one of reference, daemon, layout, archive, "reference" is there too',
+        ),
+        (["{archive: a.tar}"], "images[0].name: expected text, the field is missing"),
+        (["{archive: ../a.tar, name: 'r.local/a:1'}"], 'images[0].archive: expected a relative path, got "../a.tar"'),
+        (
+            [f"{{layout: a, name: 'r.local/a@sha256:{'a' * 64}'}}"],
+            "images[0].name: expected a name with a tag, got one with a digest",
+        ),
+        (
+            ["{daemon: app, name: 'r.local/a:1'}"],
+            'images[0].daemon: expected a name as the daemon has it, NAME:TAG or NAME@sha256:HEX, got "app"',
+        ),
+        (
+            ["{daemon: 'a/../b:1', name: 'r.local/a:1'}"],
+            'images[0].daemon: expected a name as the daemon has it, NAME:TAG or NAME@sha256:HEX, got "a/../b:1"',
+        ),
+        (["{daemon: 'a:1', select: a, name: 'r.local/a:1'}"], "images[0].select: unknown field"),
+        (
+            ["{reference: 'r.local/a:1', platforms: []}"],
+            'images[0].platforms: expected at least one platform, such as "linux/amd64", got none',
+        ),
+        (
+            ["{reference: 'r.local/a:1', index: true, platforms: [linux/amd64]}"],
+            "images[0].platforms: expected no platforms beside `index: true`, an index is kept whole",
+        ),
+        (
+            ["{archive: a.tar, name: 'r.local/a:1'}", "reference: r.local/a:1"],
+            'images[1].reference: the reference "r.local/a:1" stands twice',
         ),
     ],
 )

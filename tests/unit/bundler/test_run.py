@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bundler.errors import StepError
-from bundler.run import clean_environment, run
+from bundler.errors import IntegrityError, StepError
+from bundler.run import clean_environment, feed, run
 
 
 def refusal(*words: str, **options: object) -> str:
@@ -94,3 +94,38 @@ def test_what_a_stopped_program_started_does_not_hold_us_up() -> None:
     began = time.monotonic()
     assert refusal("sh", "-c", "sleep 8 & wait", timeout_s=0.2).endswith("to end within 0.2 s, it was stopped")
     assert time.monotonic() - began < 5
+
+
+def test_what_is_written_is_read_by_the_program() -> None:
+    assert feed(["wc", "-c"], lambda out: [out.write(bytes(100_000)) for _ in range(30)] and None, timeout_s=10) == (
+        "3000000\n"
+    )
+
+
+def test_a_program_that_stops_reading_says_why() -> None:
+    argv = ["sh", "-c", "echo no room >&2; exit 3"]
+    with pytest.raises(StepError) as refused:
+        feed(argv, lambda out: [out.write(bytes(100_000)) for _ in range(30)] and None, timeout_s=10)
+    assert str(refused.value) == "`sh -c 'echo no room >&2; exit 3'` ended with status 3:\nno room"
+
+
+def test_a_program_that_never_reads_is_stopped() -> None:
+    with pytest.raises(StepError) as refused:
+        feed(["sleep", "60"], lambda out: [out.write(bytes(100_000)) for _ in range(30)] and None, timeout_s=0.2)
+    assert str(refused.value) == "expected `sleep 60` to end within 0.2 s, it was stopped"
+
+
+def test_a_writer_that_fails_stops_the_program() -> None:
+    def fail(out: object) -> None:
+        raise IntegrityError("damaged")
+
+    began = time.monotonic()
+    with pytest.raises(IntegrityError, match="damaged"):
+        feed(["sleep", "60"], fail, timeout_s=60)
+    assert time.monotonic() - began < 30
+
+
+def test_a_program_to_feed_that_is_not_there() -> None:
+    with pytest.raises(StepError) as refused:
+        feed(["/no/program"], lambda out: None, timeout_s=10)
+    assert str(refused.value) == '"/no/program" cannot be started: No such file or directory'

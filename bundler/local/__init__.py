@@ -1,0 +1,1 @@
+"""Images of the builder itself: of a daemon, of an OCI layout, of an archive; into the content store."""
