@@ -26,6 +26,7 @@ from bundler.model.descriptor import DEB, OCTETS, WHEEL, Descriptor
 from bundler.model.image import LockedBlob, RegistryImage
 from bundler.model.lock import Lock
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
+from bundler.model.named import named_digests
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import ComposedImage, Recipe
@@ -62,6 +63,7 @@ def build(
     recipe, lock = read_inputs(where, Digests(store.root, progress))
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
+    store.complete(filter(store.has, named_digests(lock)), progress)
     with tempfile.TemporaryDirectory(prefix="ferry-build-", dir=store.root) as work:
         composer = Composer(lock, platform, store, Path(work))
         progress.start("compose", 0)

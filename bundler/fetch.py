@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,17 +14,17 @@ from packaging.pylock import PackageSdist, PackageWheel
 
 from bundler import uv
 from bundler.apt import Apt
-from bundler.errors import IntegrityError, RecipeError, TransferError
-from bundler.model.descriptor import OCTETS, WHEEL
+from bundler.errors import HostError, IntegrityError, RecipeError, TransferError
 from bundler.model.image import LockedBlob, LockedImage, parse_described
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.registry import Registry
-from bundler.store import Store, in_threads
+from bundler.store import PIECE_BYTES, Store, in_threads
 from bundler.transport import Headers, Transport
 
-_THREADS = 8
+# More than one server takes: what one holds back does not hold up the others.
+_THREADS = 16
 # A large file that the store has was checked when it came in, and is again when it is packed.
 _ALWAYS_UP_TO_BYTES = 16 * 1024 * 1024
 
@@ -33,7 +34,6 @@ class _Wanted:
     name: str
     sha256: str
     size: int
-    media_type: str
     urls: tuple[str, ...]
     headers: Headers | None = None
     hint: str | None = None
@@ -52,20 +52,23 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
 
     Raises:
         TransferError, IntegrityError, ResolveError: as the transport and the index say.
+        HostError: there is no room for it.
         RecipeError: a file of the recipe is not what was locked, or an image of the lock contradicts itself.
     """
     transport = Transport()
     images = [image for image in lock.images if image.platform == platform]
+    local = _local(lock, store)
+    new_bytes = sum(file.size for file in local if not store.has(file.sha256, file.size))
+    check_space(store.root, new_bytes)
+    progress.start("copy", sum(file.size for file in local))
+    in_threads([_taken(file, directory, store, progress) for file in local], threads=os.cpu_count() or 1)
     with tempfile.TemporaryDirectory(prefix="ferry-fetch-") as work:
-        local = _local(lock, store)
-        progress.start("copy", sum(file.size for file in local))
-        in_threads([_taken(file, directory, store, progress) for file in local], threads=os.cpu_count() or 1)
         wanted = [
             *_wanted_urls(lock, store),
             *_wanted(lock, platform, Path(work), store),
             *_wanted_images(images, transport, store),
         ]
-        _bring(wanted, images, transport, store, progress)
+    _bring(wanted, images, transport, store, progress)
 
 
 def fetch_images(images: Sequence[LockedImage], store: Store, *, progress: Progress) -> None:
@@ -78,31 +81,47 @@ def fetch_images(images: Sequence[LockedImage], store: Store, *, progress: Progr
     _bring(list(_wanted_images(images, transport, store)), images, transport, store, progress)
 
 
+def check_space(place: Path, need: int) -> None:
+    """Refuse to begin what cannot end: `need` bytes where `place` is.
+
+    Raises:
+        HostError: its file system has less.
+    """
+    found = os.statvfs(place)
+    free = found.f_bavail * found.f_frsize
+    if need > free:
+        raise HostError(
+            f"expected {need:,} bytes free for what is missing, got {free:,}",
+            place=str(place),
+            hint="free some space (ferry cache prune) or name another place in FERRY_STORE",
+        )
+
+
 def _bring(
     wanted: Sequence[_Wanted], images: Sequence[LockedImage], transport: Transport, store: Store, progress: Progress
 ) -> None:
-    progress.start("fetch", sum(item.size for item in wanted))
-    in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
+    """Download what is wanted, each digest once and the largest first, and return when it is safe on the disk."""
+    once = {item.sha256: item for item in reversed(wanted)}
+    items = sorted(once.values(), key=lambda item: (-item.size, item.sha256))
+    left = {item.sha256: max(0, item.size - store.resumable_bytes(item.sha256)) for item in items}
+    check_space(store.root, sum(left.values()))
+    progress.start("fetch", sum(left.values()))
+    work = [partial(_download, transport, item, left[item.sha256], store, progress) for item in items]
+    in_threads(work, threads=_THREADS, stop=transport.stop)
+    if work:
+        store.sync()
     for image in images:
         _check_image(image, store)
 
 
-def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress) -> Callable[[], None]:
-    def work() -> None:
-        try:
+def _download(transport: Transport, item: _Wanted, left: int, store: Store, progress: Progress) -> None:
+    try:
+        with progress.item(item.name, left) as advance:
             transport.download(
-                list(item.urls),
-                store,
-                sha256=item.sha256,
-                size=item.size,
-                media_type=item.media_type,
-                progress=progress.advance,
-                headers=item.headers,
+                item.urls, store, sha256=item.sha256, size=item.size, progress=advance, headers=item.headers
             )
-        except TransferError as error:
-            raise TransferError(error.message, place=item.name, hint=item.hint or error.hint) from error
-
-    return work
+    except TransferError as error:
+        raise TransferError(error.message, place=item.name, hint=item.hint or error.hint) from error
 
 
 def _local(lock: Lock, store: Store) -> list[LockedPath]:
@@ -119,7 +138,7 @@ def _wanted_urls(lock: Lock, store: Store) -> Iterator[_Wanted]:
         if not store.has(sha256, size):
             same = [file for file in lock.files if file.url and (file.sha256, file.size) == (sha256, size)]
             urls = tuple(dict.fromkeys(file.url for file in same))
-            yield _Wanted(name=same[0].to, sha256=sha256, size=size, media_type=OCTETS, urls=urls)
+            yield _Wanted(name=same[0].to, sha256=sha256, size=size, urls=urls)
 
 
 def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterator[_Wanted]:
@@ -158,7 +177,6 @@ def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: S
             name=blob.sha256,
             sha256=blob.sha256,
             size=blob.size,
-            media_type=blob.media_type,
             urls=tuple(dict.fromkeys(urls)),
             headers=registry.headers,
         )
@@ -178,7 +196,7 @@ def _check_image(image: LockedImage, store: Store) -> None:
 
 def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:
     urls = tuple(base + quote(deb.path) for base in _likely_first(bases, deb.path))
-    return _Wanted(name=deb.path, sha256=deb.sha256, size=deb.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
+    return _Wanted(name=deb.path, sha256=deb.sha256, size=deb.size, urls=urls, hint=_OLD_DEB)
 
 
 def _likely_first(bases: list[str], path: str) -> list[str]:
@@ -189,7 +207,7 @@ def _likely_first(bases: list[str], path: str) -> list[str]:
 
 def _wanted_file(file: LockedFile, urls: dict[str, str]) -> _Wanted:
     found = (urls[file.sha256],) if file.sha256 in urls else ()
-    return _Wanted(name=file.name, sha256=file.sha256, size=file.size, media_type=WHEEL, urls=found)
+    return _Wanted(name=file.name, sha256=file.sha256, size=file.size, urls=found)
 
 
 def _locate(packages: list[LockedPackage], python: str, work: Path) -> dict[str, str]:
@@ -228,11 +246,11 @@ def _take(file: LockedPath, directory: Path, store: Store, progress: Progress) -
     """Copy a file into the store, hashed while it is read: what a lock remembers of it proves nothing here."""
     path = directory / file.path
     try:
-        with path.open("rb") as stream, store.writer() as writer:
-            while piece := stream.read(1024 * 1024):
-                writer.write(piece)
+        with path.open("rb", buffering=0) as stream, store.part() as part:
+            while piece := stream.read(PIECE_BYTES):
+                part.write(piece)
                 progress.advance(len(piece))
-            writer.commit(OCTETS, sha256=file.sha256, size=file.size)
+            part.commit(sha256=file.sha256, size=file.size)
     except OSError as error:
         raise RecipeError(f"a locked file cannot be read: {error.strerror}", place=file.path) from error
     except IntegrityError as error:

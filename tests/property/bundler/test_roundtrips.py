@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from artifacts import link, make_tar
+from clock import StillClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mirror import Answer, Mirror
@@ -275,7 +276,7 @@ def test_a_file_comes_whole_however_it_is_cut(mirror: Mirror, cuts: list[int], r
         store = Store(directory)
         (directory / f"parts/{sha256}.part").write_bytes(left)
         url = mirror.serve("/f", *answers, Answer(body=DATA, ranges=ranges))
-        transport = Transport(sleep=lambda seconds: None)
-        transport.download([url], store, sha256=sha256, size=len(DATA), media_type=OCTETS, progress=lambda count: None)
+        transport = Transport(StillClock())
+        transport.download([url], store, sha256=sha256, size=len(DATA), progress=lambda count: None)
         assert store.read(sha256) == DATA
         assert list((directory / "parts").iterdir()) == []

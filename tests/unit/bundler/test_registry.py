@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from clock import StillClock
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,9 +32,10 @@ class Client:
     """A registry client whose waiting is written down, and a store to fetch into."""
 
     def __init__(self, store: Store) -> None:
-        self.waited: list[float] = []
+        clock = StillClock()
+        self.waited = clock.waited
         self.store = store
-        self.transport = Transport(sleep=self.waited.append)
+        self.transport = Transport(clock)
         self.registry = Registry(self.transport)
 
     def manifest(self, host: str, tag: str = "1") -> Found:
@@ -46,7 +48,6 @@ class Client:
             self.store,
             sha256=sha256,
             size=len(data),
-            media_type="layer",
             progress=lambda count: None,
             headers=self.registry.headers,
         )

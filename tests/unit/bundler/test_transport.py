@@ -3,6 +3,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from clock import StillClock
 from mirror import Answer, Mirror
 
 from bundler.errors import IntegrityError, TransferError
@@ -21,16 +22,15 @@ class Client:
     """A transport whose waiting is written down, and the store it fills."""
 
     def __init__(self, store: Store) -> None:
-        self.waited: list[float] = []
+        self.clock = StillClock()
+        self.waited = self.clock.waited
         self.came: list[int] = []
-        self._transport = Transport(sleep=self.waited.append)
+        self.transport = Transport(self.clock)
         self._store = store
 
     def get(self, *urls: str, data: bytes = DATA) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
-        self._transport.download(
-            list(urls), self._store, sha256=sha256, size=len(data), media_type=OCTETS, progress=self.came.append
-        )
+        self.transport.download(urls, self._store, sha256=sha256, size=len(data), progress=self.came.append)
 
     def parts(self) -> list[str]:
         return sorted(path.name for path in (self._store.root / "parts").iterdir())
