@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# What registries and indexes take from one client without complaint.
+# What registries and indexes take from one client without complaint, and what fills a fast line already.
 MOST_AT_ONCE = 8
+FIRST_AT_ONCE = 4
 
 
 # The threads that have a turn.
@@ -52,14 +53,13 @@ class Pace:
     """What one server takes: `limit` requests at once, none before `hold` is over; `dead` once it did not answer.
 
     The limit halves when the server refuses, once for all requests that were under way, and grows by one for as many
-    requests as it allows. It begins at the most.
+    requests as it allows.
     """
 
-    def __init__(self, clock: Clock, most: int = MOST_AT_ONCE) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.dead = False
         self._clock = clock
-        self._most = most
-        self._limit = float(most)
+        self._limit = float(FIRST_AT_ONCE)
         self._busy = 0
         self._halved = 0
         self._until = 0.0
@@ -101,7 +101,7 @@ class Pace:
         """Take note that the server served a request."""
         with self._change:
             self.dead = False
-            self._limit = min(self._most, self._limit + 1 / self._limit)
+            self._limit = min(MOST_AT_ONCE, self._limit + 1 / self._limit)
             self._change.notify_all()
 
     def failed(self, halved: int, hold_s: float) -> None:

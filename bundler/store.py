@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -136,7 +137,10 @@ class Store:
         Raises:
             IntegrityError: a blob is not there, or other bytes are.
         """
-        missing = sorted({one for one in digests if self._recorded(one) is None})
+        wanted = sorted(set(digests))
+        for sha256 in wanted:
+            _used(self.path(sha256))
+        missing = [sha256 for sha256 in wanted if self._recorded(sha256) is None]
         sizes = {sha256: self._size(sha256) for sha256 in missing}
         if not sizes:
             return
@@ -182,7 +186,7 @@ class Store:
         return IntegrityError(
             f"the stored blob {sha256} is damaged: {why}",
             place=str(self.path(sha256)),
-            hint="delete it and run the command again; it is fetched anew",
+            hint="run: ferry cache prune --check, then the command again; it is fetched anew",
         )
 
     def remember(self, key: str, facts: dict[str, str]) -> None:
@@ -197,6 +201,9 @@ class Store:
             return None
         if not isinstance(facts, dict) or ("blob" in facts and not self.has(str(facts["blob"]))):
             return None
+        if "blob" in facts:
+            _used(self.path(str(facts["blob"])))
+        _used(self.root / "derived" / key)
         return {str(name): str(value) for name, value in facts.items()}
 
 
@@ -224,6 +231,12 @@ def write_file(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = Tr
         part.unlink(missing_ok=True)
     if durable:
         _sync_directory(path.parent)
+
+
+def _used(path: Path) -> None:
+    """Note that something is still used: its time says so to those who prune."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _sync_directory(path: Path) -> None:

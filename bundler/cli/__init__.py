@@ -20,6 +20,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "target": ("bundler.cli.target", "target_group"),
     "lock": ("bundler.cli.make", "lock_command"),
     "build": ("bundler.cli.make", "build_command"),
+    "cache": ("bundler.cli.cache", "cache_group"),
     "verify": ("bundler.cli.check", "verify_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
     "host": ("bundler.cli.host", "host_group"),

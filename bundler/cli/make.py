@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from bundler.build import Built, build, read_inputs
+from bundler.cache import in_use
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
@@ -197,7 +198,7 @@ def build_command(
     """Build a bundle."""
     signer = open_signer(keystore_dir(keystore), key, passphrase_file, yes=yes)
     chosen = parse_platform(platform) if platform else None
-    with Shown() as progress:
+    with Shown() as progress, in_use(store_directory()):
         built = build(recipe, output, store=Store(store_directory()), signer=signer, platform=chosen, progress=progress)
     _print_built(built, signer.keyid, as_json)
 

@@ -25,6 +25,7 @@ _STAGES = {
     "hash": ("hashing files", "计算文件摘要"),
     "copy": ("copying files", "复制文件"),
     "fetch": ("fetching", "下载"),
+    "check": ("checking blobs", "校验数据"),
     "digest": ("computing SM3 digests", "计算 SM3 摘要"),
     "compose": ("composing layers", "组装镜像层"),
     "boot": ("boot test without network", "断网启动测试"),

@@ -20,7 +20,7 @@ from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes, in_
 
 DATA = b"some bytes"
 SHA256 = hashlib.sha256(DATA).hexdigest()
-ANEW = "delete it and run the command again; it is fetched anew"
+ANEW = "run: ferry cache prune --check, then the command again; it is fetched anew"
 
 
 def sm3(data: bytes | memoryview) -> str:
