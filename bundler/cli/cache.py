@@ -199,9 +199,9 @@ def _print_plan(removals: Sequence[Removal], *, dry_run: bool) -> None:
     for why, names in _REASONS.items():
         if why in amounts:
             _row(tr(*names), amounts[why])
-    for removal in removals:
-        if removal.why == "damaged":
-            click.echo(f"    {removal.path.name}")
+        for removal in removals:
+            if removal.why == why == "damaged":
+                click.echo(f"    {removal.path.name}")
     size = _bytes(sum(removal.size for removal in removals))
     if amounts:
         click.echo(tr(f"{size} would go", f"将删除 {size}") if dry_run else tr(f"{size} removed", f"已删除 {size}"))
