@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from urllib.parse import unquote, urlsplit
 
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
 
 from bundler.blob import Part
-from bundler.client import Client, LedToPlainError, origin
+from bundler.client import Client
 from bundler.client import Headers as Headers
 from bundler.client import Refusal as Refusal
 from bundler.errors import IntegrityError, TransferError
-from bundler.pace import Clock, Pace
+from bundler.pace import Clock
+from bundler.persistence import DeadError, FailedError, Persistence, RefusedError, retry_after
 from bundler.store import PIECE_BYTES, Store
 
-_ATTEMPTS = 4
-_LONGEST_WAIT_S = 60
 _LEAST_PIECE_BYTES = 16 * 1024
 _OTHERS_TURN_S = 0.2
 # After a range that we did not ask for (206) or one that the server does not have (416) the whole is asked for.
 _OTHER_RANGE = frozenset({206, 416})
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_NO_CONNECTION = (NewConnectionError, ConnectTimeoutError)
 
 _AGAIN = "check the network and the mirror, then run the command again; what has come is kept"
 _OTHER_BYTES = "the mirror serves other bytes than were locked: stop"
@@ -42,31 +37,6 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
-
-
-class _RefusedError(Exception):
-    """The server will not give this file; another mirror may."""
-
-
-class _DeadError(Exception):
-    """Nobody answers there; what else there is comes first."""
-
-
-class _StoppedError(Exception):
-    """Another piece of work failed, or the user stopped the program."""
-
-
-class _FailedError(Exception):
-    """An attempt failed and another one may not: `wait_s` is what the server asks for.
-
-    `pressed` tells that fewer requests may help, `dead` that nobody answered at all.
-    """
-
-    def __init__(self, reason: str, *, wait_s: float = 0.0, pressed: bool = True, dead: bool = False) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-        self.pressed = pressed
-        self.dead = dead
 
 
 class _Download:
@@ -101,7 +71,7 @@ class Transport:
     def __init__(self, clock: Clock | None = None, client: Client | None = None) -> None:
         self._clock = clock or Clock()
         self._client = client or Client()
-        self._paces: dict[tuple[str, str | None, int | None], Pace] = {}
+        self._persistence = Persistence(self._clock)
 
     def download(
         self,
@@ -128,7 +98,7 @@ class Transport:
             if part is not None:
                 break
             self._clock.sleep(_OTHERS_TURN_S)
-            self._go_on()
+            self._persistence.go_on()
         else:
             progress(size)
             return
@@ -164,8 +134,8 @@ class Transport:
                 replies.append(Reply(status=response.status, headers=named, body=body))
 
         try:
-            self._persist(url, once, patient=patient)
-        except (_RefusedError, _DeadError) as refused:
+            self._persistence.persist(url, once, patient=patient)
+        except (RefusedError, DeadError) as refused:
             raise TransferError(
                 f"no answer: {refused}",
                 place=_shown(url),
@@ -175,7 +145,7 @@ class Transport:
 
     def likely_first(self, urls: Iterable[str]) -> list[str]:
         """Order URLs so that servers which did not answer before come last."""
-        return sorted(urls, key=lambda url: self._pace(url).dead)
+        return self._persistence.likely_first(urls)
 
     def speaks_tls(self, host: str) -> bool:
         """Say whether a server speaks TLS, also where its certificate is not one that we trust."""
@@ -185,13 +155,6 @@ class Transport:
         """Break off everything that is under way; what has come is kept."""
         self._clock.stop()
         self._client.stop()
-
-    def _go_on(self) -> None:
-        if self._clock.stopped:
-            raise _StoppedError
-
-    def _pace(self, url: str) -> Pace:
-        return self._paces.setdefault(origin(url), Pace(self._clock))
 
     def _from_any(self, urls: list[str], download: _Download, headers: Headers | None) -> None:
         """Try each URL; one whose server cannot be reached comes again, with patience, when nothing else is left."""
@@ -204,10 +167,10 @@ class Transport:
             try:
                 self._from(url, download, headers, patient=url in dead or not waiting)
                 return
-            except _DeadError:
+            except DeadError:
                 dead.add(url)
                 waiting.append(url)
-            except (_RefusedError, TransferError) as refused:
+            except (RefusedError, TransferError) as refused:
                 reasons.append(f"{_shown(url)}: {refused}")
                 hint = getattr(refused, "hint", None) or hint
             except IntegrityError as error:
@@ -233,45 +196,10 @@ class Transport:
             else:
                 self._ask(url, download, headers)
             if download.part.size < download.size:
-                raise _FailedError(f"ended after {download.part.size} of {download.size} bytes")
+                raise FailedError(f"ended after {download.part.size} of {download.size} bytes")
 
         if download.part.size < download.size:
-            self._persist(url, once, patient=patient, came=lambda: download.most)
-
-    def _persist(
-        self, url: str, once: Callable[[], None], *, patient: bool, came: Callable[[], int] = lambda: 0
-    ) -> None:
-        """Do something until it works; attempts in which more of a file `came` than ever before do not count."""
-        pace = self._pace(url)
-        attempt, most = 0, came()
-        while True:
-            self._go_on()
-            failed = self._try(pace, once)
-            if failed is None:
-                return
-            pace.dead = failed.dead
-            if failed.dead and not patient:
-                raise _DeadError(str(failed))
-            attempt = 1 if came() > most else attempt + 1
-            most = came()
-            if attempt == _ATTEMPTS:
-                raise _RefusedError(f"{failed}, {_ATTEMPTS} attempts")
-            self._clock.sleep(min(max(failed.wait_s, self._clock.spread(2.0 ** (attempt - 1))), _LONGEST_WAIT_S))
-
-    def _try(self, pace: Pace, once: Callable[[], None]) -> _FailedError | None:
-        with pace.turn() as turn:
-            try:
-                once()
-            except (HTTPError, OSError, _FailedError) as error:
-                self._go_on()
-                failed = _failure(error)
-                if failed.pressed:
-                    pace.failed(turn, min(failed.wait_s, _LONGEST_WAIT_S))
-                return failed
-            except LedToPlainError as error:
-                raise _RefusedError("leads from https to plain http") from error
-            pace.worked()
-        return None
+            self._persistence.persist(url, once, patient=patient, came=lambda: download.most)
 
     def _ask(self, url: str, download: _Download, headers: Headers | None) -> None:
         part = download.part
@@ -290,7 +218,7 @@ class Transport:
             with open(unquote(urlsplit(url).path), "rb", buffering=0) as stream:  # noqa: PTH123 (a path of a URL)
                 self._copy(stream.read, download)
         except FileNotFoundError as error:
-            raise _RefusedError("no such file") from error
+            raise RefusedError("no such file") from error
 
     def _copy(self, read: Callable[[int], bytes], download: _Download) -> None:
         """Copy in pieces of about a tenth of a second: a slow line shows that it moves, a fast one is not held up."""
@@ -298,7 +226,7 @@ class Transport:
         while download.part.size <= download.size:
             began = self._clock.now()
             piece = read(count)
-            self._go_on()
+            self._persistence.go_on()
             if not piece:
                 return
             download.write(piece)
@@ -313,43 +241,10 @@ class Transport:
             return
         reason = f"answered {response.status}"
         if response.status in _OTHER_RANGE:
-            raise _FailedError(reason, pressed=False)
+            raise FailedError(reason, pressed=False)
         if response.status in _BUSY:
-            raise _FailedError(reason, wait_s=_retry_after(response.headers, self._clock))
-        raise _RefusedError(reason)
-
-
-def _failure(error: Exception) -> _FailedError:
-    if isinstance(error, _FailedError):
-        return error
-    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-    if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
-        raise _RefusedError("its certificate is not one that this host trusts") from error
-    return _FailedError(type(cause).__name__, dead=isinstance(cause, _NO_CONNECTION))
-
-
-def _retry_after(headers: Mapping[str, str], clock: Clock) -> float:
-    """Return the seconds that a server wants to be left alone.
-
-    A date is set against the server's own `Date`, so that it does not matter what this host takes the time for.
-    Source: RFC 9110, 10.2.3.
-    """
-    after = headers.get("Retry-After", "").strip()
-    if after.isascii() and after.isdecimal():
-        return float(after)
-    then = _date(after)
-    if then is None:
-        return 0.0
-    now = _date(headers.get("Date", ""))
-    return max(0.0, then - (clock.time() if now is None else now))
-
-
-def _date(text: str) -> float | None:
-    try:
-        found = parsedate_to_datetime(text)
-        return found.replace(tzinfo=found.tzinfo or UTC).timestamp()
-    except (ValueError, OverflowError):
-        return None
+            raise FailedError(reason, wait_s=retry_after(response.headers, self._clock))
+        raise RefusedError(reason)
 
 
 def _is_rest(response: BaseHTTPResponse, size: int) -> bool:

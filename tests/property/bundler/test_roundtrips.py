@@ -24,6 +24,7 @@ from bundler.model.document import Fields
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
 from bundler.model.manifest import parse_manifest
 from bundler.model.platform import PLATFORMS
+from bundler.persistence import retry_after
 from bundler.store import Hasher, Store
 from bundler.transport import Transport
 from bundler.tree import pack_layer, unpack_layer, unpack_tar
@@ -280,3 +281,14 @@ def test_a_file_comes_whole_however_it_is_cut(mirror: Mirror, cuts: list[int], r
         transport.download([url], store, sha256=sha256, size=len(DATA), progress=lambda count: None)
         assert store.read(sha256) == DATA
         assert list((directory / "parts").iterdir()) == []
+
+
+@given(
+    st.one_of(
+        st.text(), st.from_regex(r"[A-Z][a-z]{2}, [0-9]{2} Dec [0-9]{1,6} [0-9]{2}:[0-9]{2}:[0-9]{2} [-+A-Z0-9]*")
+    )
+)
+def test_whatever_a_server_says_of_when_to_come_back_is_a_time(text: str) -> None:
+    clock = StillClock()
+    for headers in ({"Retry-After": text}, {"Retry-After": "Tue, 01 Dec 2026 00:00:09 GMT", "Date": text}):
+        assert retry_after(headers, clock) >= 0

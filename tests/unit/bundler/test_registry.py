@@ -326,6 +326,18 @@ def test_a_mirror_is_asked_first(
         assert registry.paths() == [layer_path()]
 
 
+def test_a_mirror_that_is_down_is_not_waited_for(
+    registry: FakeRegistry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeRegistry() as gone:
+        monkeypatch.setenv("FERRY_REGISTRY_MIRRORS", f"{registry.host}={gone.host}")
+    registry.put("team/app", "1", IMAGE)
+    client = Client(store)
+    assert client.manifest(registry.host).data == IMAGE.manifest
+    client.blob(registry.host)
+    assert client.waited == []
+
+
 def test_what_no_mirror_and_no_registry_has(
     registry: FakeRegistry, store: Store, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
