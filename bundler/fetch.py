@@ -105,10 +105,10 @@ def _bring(
     items = sorted(once.values(), key=lambda item: (-item.size, item.sha256))
     left = {item.sha256: max(0, item.size - store.resumable_bytes(item.sha256)) for item in items}
     check_space(store.root, sum(left.values()))
-    progress.start("fetch", sum(left.values()))
-    work = [partial(_download, transport, item, left[item.sha256], store, progress) for item in items]
-    in_threads(work, threads=_THREADS, stop=transport.stop)
-    if work:
+    if items:
+        progress.start("fetch", sum(left.values()))
+        work = [partial(_download, transport, item, left[item.sha256], store, progress) for item in items]
+        in_threads(work, threads=_THREADS, stop=transport.stop)
         store.sync()
     for image in images:
         _check_image(image, store)

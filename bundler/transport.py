@@ -93,19 +93,28 @@ class Transport:
             IntegrityError: all bytes came and they are not those of `sha256`.
             HostError: the store cannot take them.
         """
-        while not store.has(sha256, size):
-            part = store.resume(sha256)
-            if part is not None:
-                break
-            self._clock.sleep(_OTHERS_TURN_S)
-            self._persistence.go_on()
-        else:
+        part = self._mine(store, sha256, size)
+        if part is None:
             progress(size)
             return
         try:
             self._from_any(list(dict.fromkeys(urls)), _Download(part, sha256, size, progress), headers)
         finally:
             part.keep()
+
+    def _mine(self, store: Store, sha256: str, size: int) -> Part | None:
+        """Return the part for this writer alone; None when another one has finished it."""
+        while not store.has(sha256, size):
+            part = store.resume(sha256)
+            if part is None:
+                self._clock.sleep(_OTHERS_TURN_S)
+                self._persistence.go_on()
+            elif store.has(sha256, size):
+                # The other one finished between the two questions.
+                part.discard()
+            else:
+                return part
+        return None
 
     def read(
         self,
