@@ -1,10 +1,14 @@
-"""Fetch files into a store as a build does: `python fetch_files.py STORE [URL SHA256 SIZE]...`."""
+"""Fetch files into a store as a build does: `python fetch_files.py STORE [URL SHA256 SIZE]...`.
+
+Prints the peak of memory in KiB.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from stream import peak_kib
 from values import lock
 
 from bundler.cli.progress import Shown
@@ -23,6 +27,7 @@ def main() -> None:
     ]
     with Shown() as progress:
         fetch(lock(*files), PLATFORMS[0], Store(Path(root)), directory=Path(root), progress=progress)
+    print(peak_kib())
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ def sha256(data: bytes) -> str:
 
 def begin(store: Store, *files: tuple[str, bytes]) -> subprocess.Popen[bytes]:
     words = [word for url, data in files for word in (url, sha256(data), str(len(data)))]
-    path = os.pathsep.join([str(CHECKOUT), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
     argv = [sys.executable, fetch_files.__file__, str(store.root), *words]
-    return subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE)
+    return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def wait_for_part(store: Store, size: int) -> None:
@@ -98,6 +98,15 @@ def test_a_fetch_takes_over_from_one_that_dies(mirror: Mirror, store: Store) -> 
     assert len(mirror.asked) == 2
 
 
+def test_memory_does_not_grow_with_what_is_fetched(mirror: Mirror, store: Store) -> None:
+    files = [bytes([number]) * (16 * MIB) for number in range(16)]
+    served = [(mirror.serve(f"/{number}", Answer(body=data)), data) for number, data in enumerate(files)]
+    process = begin(store, *served)
+    out, errors = process.communicate(timeout=120)
+    assert (errors, process.returncode) == (b"", 0)
+    assert int(out) < 100 * 1024, "what comes is 256 MiB"
+
+
 def test_what_does_not_fit_is_not_begun(mirror: Mirror, store: Store) -> None:
     size = 1 << 60
     url = mirror.serve("/f", Answer(body=SMALL))
@@ -136,7 +145,7 @@ def test_a_person_sees_what_is_under_way(mirror: Mirror, store: Store) -> None:
     path = os.pathsep.join([str(CHECKOUT), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "LANG": "C.UTF-8", "LC_ALL": "", "COLUMNS": "120", "TERM": "xterm"}
     argv = [sys.executable, fetch_files.__file__, str(store.root), large, sha256(LARGE), str(len(LARGE))]
-    process = subprocess.Popen(argv, env=environment, stderr=slave)
+    process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=slave)
     os.close(slave)
     wait_for_part(store, 2 * MIB)
     time.sleep(0.5)
