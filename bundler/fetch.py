@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from packaging.pylock import PackageSdist, PackageWheel
 
 from bundler import uv
 from bundler.apt import Apt
+from bundler.client import origin
 from bundler.errors import HostError, IntegrityError, RecipeError, TransferError
 from bundler.model.image import LockedBlob, LockedImage, parse_described
 from bundler.model.lock import Lock, LockedDeb, LockedFile, LockedPackage, LockedPath
@@ -100,9 +102,8 @@ def check_space(place: Path, need: int) -> None:
 def _bring(
     wanted: Sequence[_Wanted], images: Sequence[LockedImage], transport: Transport, store: Store, progress: Progress
 ) -> None:
-    """Download what is wanted, each digest once and the largest first, and return when it is safe on the disk."""
-    once = {item.sha256: item for item in reversed(wanted)}
-    items = sorted(once.values(), key=lambda item: (-item.size, item.sha256))
+    """Download what is wanted, each digest once, and return when it is safe on the disk."""
+    items = _in_turn({item.sha256: item for item in reversed(wanted)}.values())
     left = {item.sha256: max(0, item.size - store.resumable_bytes(item.sha256)) for item in items}
     check_space(store.root, sum(left.values()))
     if items:
@@ -112,6 +113,14 @@ def _bring(
         store.sync()
     for image in images:
         _check_image(image, store)
+
+
+def _in_turn(wanted: Iterable[_Wanted]) -> list[_Wanted]:
+    """Order what is wanted: from each server in turn, so that none keeps the others waiting, the largest first."""
+    servers: dict[object, list[_Wanted]] = {}
+    for item in sorted(wanted, key=lambda item: (-item.size, item.sha256)):
+        servers.setdefault(origin(item.urls[0]) if item.urls else None, []).append(item)
+    return [item for turn in zip_longest(*servers.values()) for item in turn if item is not None]
 
 
 def _download(transport: Transport, item: _Wanted, left: int, store: Store, progress: Progress) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
@@ -209,6 +210,27 @@ def test_whole_blobs_do_not_go_unasked(words: list[str], store: Store, blobs: di
     done = ferry(store, "prune", *words, code=2)
     assert done.stderr.splitlines()[-1] == "Error: this removes whole blobs: pass --yes, or --dry-run to see them"
     assert kept(store) == set(blobs.values())
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 130), (b"y\n", 0)])
+def test_a_person_is_asked(answer: bytes, code: int, store: Store, blobs: dict[str, str]) -> None:
+    master, slave = pty.openpty()
+    os.write(master, answer)
+    done = subprocess.run(
+        [sys.executable, "-m", "bundler.cli", "cache", "prune", "--all"],
+        cwd=CHECKOUT,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "FERRY_STORE": str(store.root)},
+        stdin=slave,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(slave)
+    os.close(master)
+    assert done.returncode == code, done.stderr
+    assert "Remove it? [y/N]: " in done.stdout
+    assert kept(store) == (set() if code == 0 else set(blobs.values()))
 
 
 def test_all_keeps_nothing_else(store: Store, tmp_path: Path) -> None:

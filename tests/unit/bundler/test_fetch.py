@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import fetch_files
 import pytest
@@ -37,13 +38,17 @@ def begin(store: Store, *files: tuple[str, bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def wait_for_part(store: Store, size: int) -> None:
-    """Wait until so much of LARGE is in the store."""
+def wait_for(true: Callable[[], bool]) -> None:
     for _ in range(3000):
-        if store.resumable_bytes(sha256(LARGE)) >= size:
+        if true():
             return
         time.sleep(0.01)
     pytest.fail("the download does not come")
+
+
+def wait_for_part(store: Store, size: int) -> None:
+    """Wait until so much of LARGE is in the store."""
+    wait_for(lambda: store.resumable_bytes(sha256(LARGE)) >= size)
 
 
 def test_a_fetch_that_is_killed_goes_on_where_it_ended(mirror: Mirror, store: Store) -> None:
@@ -54,11 +59,11 @@ def test_a_fetch_that_is_killed_goes_on_where_it_ended(mirror: Mirror, store: St
     for _ in range(3):
         process = begin(store, (small, SMALL), (large, LARGE))
         wait_for_part(store, sum(left[-1:]) + 900_000)
+        wait_for(lambda: store.has(sha256(SMALL), len(SMALL)))
         process.kill()
         process.communicate()
         left.append(store.resumable_bytes(sha256(LARGE)))
         assert not store.has(sha256(LARGE)), "half a file is no blob"
-        assert store.has(sha256(SMALL), len(SMALL))
     before = mirror.sent["/large"]
     process = begin(store, (small, SMALL), (large, LARGE))
     assert process.communicate(timeout=60)[1] == b""
@@ -105,6 +110,20 @@ def test_memory_does_not_grow_with_what_is_fetched(mirror: Mirror, store: Store)
     out, errors = process.communicate(timeout=120)
     assert (errors, process.returncode) == (b"", 0)
     assert int(out) < 100 * 1024, "what comes is 256 MiB"
+
+
+def test_no_server_keeps_the_others_waiting(mirror: Mirror, store: Store) -> None:
+    """Forty large files of a server that sends nothing more leave room for a small one of another server."""
+    stalled = [bytes([number]) * MIB for number in range(40)]
+    served = [(mirror.serve(f"/{number}", Answer(body=data, stall=9)), data) for number, data in enumerate(stalled)]
+    with Mirror() as other:
+        process = begin(store, *served, (other.serve("/small", Answer(body=SMALL)), SMALL))
+        try:
+            wait_for(lambda: store.has(sha256(SMALL)))
+        finally:
+            process.kill()
+            process.communicate()
+    assert not any(store.has(sha256(data)) for data in stalled)
 
 
 def test_what_does_not_fit_is_not_begun(mirror: Mirror, store: Store) -> None:
