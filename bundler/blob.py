@@ -78,8 +78,8 @@ class _Part:
                 hint="free some space (ferry cache prune) or name another place in FERRY_STORE; what has come is kept",
             ) from error
 
-    def keep(self) -> None:
-        """Close without finishing; a later writer may resume."""
+    def close(self) -> None:
+        """Let go of the file."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
@@ -87,7 +87,7 @@ class _Part:
     def discard(self) -> None:
         """Remove, then close: the lock goes with the file."""
         self.path.unlink(missing_ok=True)
-        self.keep()
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +134,13 @@ class Part(_Part):
         self._sync()
         # The lock goes with the file, so that nobody takes up the part before it is renamed.
         self._place(self.path, sha256)
-        self.keep()
+        self.close()
+
+    def keep(self) -> None:
+        """Close without finishing; a later writer may resume what is there."""
+        if self._fd >= 0 and self.size == 0:
+            self.discard()
+        self.close()
 
 
 class BlobWriter(_Part):
@@ -154,5 +160,5 @@ class BlobWriter(_Part):
         descriptor = self._hasher.finish(media_type)
         self._sync()
         self._adopt(self.path, descriptor)
-        self.keep()
+        self.close()
         return descriptor

@@ -72,7 +72,7 @@ class Store:
         part = Part(self._resumable(sha256), self._place, resume=True)
         if part.alone:
             return part
-        part.keep()
+        part.close()
         return None
 
     def _resumable(self, sha256: str) -> Path:

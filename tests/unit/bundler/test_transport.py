@@ -163,6 +163,7 @@ def test_every_mirror_and_its_reason_is_named(mirror: Mirror, client: Client) ->
         client.get(first, second.replace("://", "://user:password@") + "?token=1")
     reasons = f"{first}: answered 404; {second}: answered 403"
     assert str(refused.value) == f"{SHA256}: no source has the file: {reasons}"
+    assert client.parts() == [], "nothing came, so nothing is kept"
 
 
 def test_no_mirror_at_all(client: Client) -> None:
