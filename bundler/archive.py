@@ -180,7 +180,7 @@ def _pieces(content: bytes | Path) -> Iterator[bytes]:
 def _changed(entry: Entry) -> IntegrityError:
     return IntegrityError(
         f'the stored "{entry.name}" is damaged: it is not what the manifest promises',
-        hint="delete it from the content store and build again; it is fetched anew",
+        hint="run: ferry cache prune --check, then build again; it is fetched anew",
     )
 
 

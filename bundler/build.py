@@ -30,6 +30,7 @@ from bundler.model.image import LockedBlob
 from bundler.model.lock import Lock
 from bundler.model.lockedchart import chart_images
 from bundler.model.manifest import HEAD_NAMES, Entry, Manifest, format_manifest
+from bundler.model.named import named_digests
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
@@ -79,6 +80,7 @@ def build(
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
     fetch_for_builder(lock, platform, store, directory=_directory(where), progress=progress)
+    store.complete(filter(store.has, named_digests(lock)), progress)
     with tempfile.TemporaryDirectory(prefix="ferry-build-", dir=store.root) as work:
         composer = Composer(lock, platform, store, Path(work))
         progress.start("compose", 0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,14 +15,13 @@ from packaging.pylock import PackageSdist, PackageWheel
 
 from bundler import uv
 from bundler.apt import Apt
-from bundler.errors import IntegrityError, RecipeError, TransferError
+from bundler.client import origin
+from bundler.errors import HostError, IntegrityError, RecipeError, TransferError
 from bundler.indexes import find_index
 from bundler.local.take import Local
 from bundler.logins import Logins
-from bundler.model.chart import CHART
 from bundler.model.deb import LockedDeb
 from bundler.model.described import Described, parse_described
-from bundler.model.descriptor import OCTETS, WHEEL
 from bundler.model.files import LockedPath
 from bundler.model.image import LockedBlob, LockedImage
 from bundler.model.lock import Lock
@@ -32,10 +33,11 @@ from bundler.model.upstream import LockedIndex
 from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.registry import Registry
 from bundler.repositories import read_repositories
-from bundler.store import Store, in_threads
+from bundler.store import PIECE_BYTES, Store, in_threads
 from bundler.transport import Headers, Transport
 
-_THREADS = 8
+# More than one server takes: what one holds back does not hold up the others.
+_THREADS = 16
 # A large file that the store has was checked when it came in, and is again when it is packed.
 _ALWAYS_UP_TO_BYTES = 16 * 1024 * 1024
 
@@ -45,7 +47,6 @@ class _Wanted:
     name: str
     sha256: str
     size: int
-    media_type: str
     urls: tuple[str, ...]
     headers: Headers | None = None
     hint: str | None = None
@@ -67,15 +68,18 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
 
     Raises:
         TransferError, IntegrityError, ResolveError: as the transport and the index say.
+        HostError: there is no room for it.
         RecipeError: a file of the recipe is not what was locked, or an image of the lock contradicts itself.
     """
     transport = Transport()
     images = [image for image in lock.images if image.is_for(platform)]
+    local = _local(lock, platform, store)
+    new_bytes = sum(file.size for file in local if not store.has(file.sha256, file.size))
+    check_space(store.root, new_bytes)
+    progress.start("copy", sum(file.size for file in local))
+    in_threads([_taken(file, directory, store, progress) for file in local], threads=os.cpu_count() or 1)
+    _take_images(images, Local(directory=directory, store=store, progress=progress))
     with tempfile.TemporaryDirectory(prefix="ferry-fetch-") as work:
-        local = _local(lock, platform, store)
-        progress.start("copy", sum(file.size for file in local))
-        in_threads([_taken(file, directory, store, progress) for file in local], threads=os.cpu_count() or 1)
-        _take_images(images, Local(directory=directory, store=store, progress=progress))
         wanted = [
             *_wanted_urls(lock, platform, store),
             *_wanted(lock, platform, Path(work), store),
@@ -83,7 +87,7 @@ def fetch(lock: Lock, platform: Platform, store: Store, *, directory: Path, prog
             *_wanted_rpms(lock, platform, store),
             *_wanted_images(images, transport, store),
         ]
-        _bring(wanted, images, transport, store, progress)
+    _bring(wanted, images, transport, store, progress)
 
 
 def fetch_images(images: Sequence[LockedImage], store: Store, *, progress: Progress) -> None:
@@ -96,31 +100,54 @@ def fetch_images(images: Sequence[LockedImage], store: Store, *, progress: Progr
     _bring(list(_wanted_images(images, transport, store)), images, transport, store, progress)
 
 
+def check_space(place: Path, need: int) -> None:
+    """Refuse to begin what cannot end: `need` bytes where `place` is.
+
+    Raises:
+        HostError: its file system has less.
+    """
+    found = os.statvfs(place)
+    free = found.f_bavail * found.f_frsize
+    if need > free:
+        raise HostError(
+            f"expected {need:,} bytes free for what is missing, got {free:,}",
+            place=str(place),
+            hint="free some space (ferry cache prune) or name another place in FERRY_STORE",
+        )
+
+
 def _bring(
     wanted: Sequence[_Wanted], images: Sequence[LockedImage], transport: Transport, store: Store, progress: Progress
 ) -> None:
-    progress.start("fetch", sum(item.size for item in wanted))
-    in_threads([_piece(transport, item, store, progress) for item in wanted], threads=_THREADS)
+    """Download what is wanted, each digest once, and return when it is safe on the disk."""
+    items = _in_turn({item.sha256: item for item in reversed(wanted)}.values())
+    left = {item.sha256: max(0, item.size - store.resumable_bytes(item.sha256)) for item in items}
+    check_space(store.root, sum(left.values()))
+    if items:
+        progress.start("fetch", sum(left.values()))
+        work = [partial(_download, transport, item, left[item.sha256], store, progress) for item in items]
+        in_threads(work, threads=_THREADS, stop=transport.stop)
+        store.sync()
     for image in images:
         _check_image(image, store)
 
 
-def _piece(transport: Transport, item: _Wanted, store: Store, progress: Progress) -> Callable[[], None]:
-    def work() -> None:
-        try:
-            transport.download(
-                list(item.urls),
-                store,
-                sha256=item.sha256,
-                size=item.size,
-                media_type=item.media_type,
-                progress=progress.advance,
-                headers=item.headers,
-            )
-        except TransferError as error:
-            raise TransferError(error.message, place=item.name, hint=item.hint or error.hint) from error
+def _in_turn(wanted: Iterable[_Wanted]) -> list[_Wanted]:
+    """Order what is wanted: from each server in turn, so that none keeps the others waiting, the largest first."""
+    servers: dict[object, list[_Wanted]] = {}
+    for item in sorted(wanted, key=lambda item: (-item.size, item.sha256)):
+        servers.setdefault(origin(item.urls[0]) if item.urls else None, []).append(item)
+    return [item for turn in zip_longest(*servers.values()) for item in turn if item is not None]
 
-    return work
+
+def _download(transport: Transport, item: _Wanted, left: int, store: Store, progress: Progress) -> None:
+    try:
+        with progress.item(item.name, left) as advance:
+            transport.download(
+                item.urls, store, sha256=item.sha256, size=item.size, progress=advance, headers=item.headers
+            )
+    except TransferError as error:
+        raise TransferError(error.message, place=item.name, hint=item.hint or error.hint) from error
 
 
 def _local(lock: Lock, platform: Platform, store: Store) -> list[LockedPath]:
@@ -138,7 +165,7 @@ def _wanted_urls(lock: Lock, platform: Platform, store: Store) -> Iterator[_Want
         if not store.has(sha256, size):
             same = [file for file in behind if (file.sha256, file.size) == (sha256, size)]
             urls = tuple(dict.fromkeys(file.url for file in same))
-            yield _Wanted(name=same[0].to, sha256=sha256, size=size, media_type=OCTETS, urls=urls)
+            yield _Wanted(name=same[0].to, sha256=sha256, size=size, urls=urls)
 
 
 def _wanted(lock: Lock, platform: Platform, work: Path, store: Store) -> Iterator[_Wanted]:
@@ -174,9 +201,7 @@ def _wanted_charts(lock: Lock, transport: Transport, store: Store) -> Iterator[_
         if registry is not None and not store.has(sha256, size):
             reference = parse_reference(chart.reference, place=f"charts: {chart.name}")
             urls = tuple(registry.urls(reference, "blobs", f"sha256:{sha256}"))
-            yield _Wanted(
-                name=chart.file.to, sha256=sha256, size=size, media_type=CHART, urls=urls, headers=registry.headers
-            )
+            yield _Wanted(name=chart.file.to, sha256=sha256, size=size, urls=urls, headers=registry.headers)
 
 
 def _wanted_rpms(lock: Lock, platform: Platform, store: Store) -> Iterator[_Wanted]:
@@ -192,7 +217,7 @@ def _wanted_rpms(lock: Lock, platform: Platform, store: Store) -> Iterator[_Want
 
 def _wanted_rpm(rpm: LockedRpm, bases: tuple[str, ...]) -> _Wanted:
     name, urls = f"{rpm.repository}/{rpm.path}", tuple(base + quote(rpm.path) for base in bases)
-    return _Wanted(name=name, sha256=rpm.sha256, size=rpm.size, media_type=OCTETS, urls=urls, hint=_OLD_RPM)
+    return _Wanted(name=name, sha256=rpm.sha256, size=rpm.size, urls=urls, hint=_OLD_RPM)
 
 
 def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: Store) -> Iterator[_Wanted]:
@@ -213,7 +238,6 @@ def _wanted_images(images: Sequence[LockedImage], transport: Transport, store: S
             name=blob.sha256,
             sha256=blob.sha256,
             size=blob.size,
-            media_type=blob.media_type,
             urls=tuple(dict.fromkeys(urls)),
             headers=registry.headers,
         )
@@ -223,9 +247,9 @@ def _take_images(images: Sequence[LockedImage], local: Local) -> None:
     """Take images of this host that are missing, each once, and check that they are those of the lock."""
     taken = [image for image in images if image.origin is not None]
     missing = [image for image in taken if not local.holds(image)]
-    for origin in dict.fromkeys(image.origin for image in missing):
-        assert origin is not None
-        local.bring(origin)
+    for place in dict.fromkeys(image.origin for image in missing):
+        assert place is not None
+        local.bring(place)
     for image in missing:
         local.check(image)
 
@@ -253,12 +277,12 @@ def _describe(blob: LockedBlob, place: str, store: Store) -> Described:
 
 def _wanted_deb(deb: LockedDeb, bases: list[str]) -> _Wanted:
     urls = tuple(base + quote(deb.path) for base in _likely_first(bases, deb.path))
-    return _Wanted(name=deb.path, sha256=deb.sha256, size=deb.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
+    return _Wanted(name=deb.path, sha256=deb.sha256, size=deb.size, urls=urls, hint=_OLD_DEB)
 
 
 def _wanted_index(index: LockedIndex, bases: list[str]) -> _Wanted:
     urls = tuple(base + quote(path) for path in index.paths for base in bases)
-    return _Wanted(name=index.path, sha256=index.sha256, size=index.size, media_type=OCTETS, urls=urls, hint=_OLD_DEB)
+    return _Wanted(name=index.path, sha256=index.sha256, size=index.size, urls=urls, hint=_OLD_DEB)
 
 
 def _likely_first(bases: list[str], path: str) -> list[str]:
@@ -270,7 +294,7 @@ def _likely_first(bases: list[str], path: str) -> list[str]:
 def _wanted_file(file: LockedFile, urls: dict[str, str], logins: Logins) -> _Wanted:
     found = (urls[file.sha256],) if file.sha256 in urls else ()
     headers = logins.headers if any(map(logins.of, found)) else None
-    return _Wanted(name=file.name, sha256=file.sha256, size=file.size, media_type=WHEEL, urls=found, headers=headers)
+    return _Wanted(name=file.name, sha256=file.sha256, size=file.size, urls=found, headers=headers)
 
 
 def _locate(packages: list[LockedPackage], python: str, work: Path) -> dict[str, str]:
@@ -312,11 +336,11 @@ def _take(file: LockedPath, directory: Path, store: Store, progress: Progress) -
     """Copy a file into the store, hashed while it is read: what a lock remembers of it proves nothing here."""
     path = file.below(directory)
     try:
-        with path.open("rb") as stream, store.writer() as writer:
-            while piece := stream.read(1024 * 1024):
-                writer.write(piece)
+        with path.open("rb", buffering=0) as stream, store.part() as part:
+            while piece := stream.read(PIECE_BYTES):
+                part.write(piece)
                 progress.advance(len(piece))
-            writer.commit(OCTETS, sha256=file.sha256, size=file.size)
+            part.commit(sha256=file.sha256, size=file.size)
     except OSError as error:
         raise RecipeError(f"a locked file cannot be read: {error.strerror}", place=file.path) from error
     except IntegrityError as error:

@@ -87,9 +87,10 @@ class Registry:
         """Read from the first place that has it; what the last one says decides which error it is."""
         reasons: list[str] = []
         failure: FerryError | None = None
-        for url in self.urls(reference, kind, what):
+        urls = self._transport.likely_first(self.urls(reference, kind, what))
+        for url in urls:
             try:
-                reply = self._transport.read(url, limit=limit, headers=self.headers)
+                reply = self._transport.read(url, limit=limit, headers=self.headers, patient=url == urls[-1])
             except TransferError as error:
                 failure = error
                 reasons.append(str(error))

@@ -2,81 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
+from bundler.blob import BlobWriter, Part
 from bundler.errors import IntegrityError
-from bundler.model.descriptor import CHUNK_BYTES, Descriptor, chunk_count
-from keystore import sm3
+from bundler.hasher import PIECE_BYTES as PIECE_BYTES
+from bundler.hasher import Hasher, describe_file
+from bundler.model.descriptor import OCTETS, Descriptor, chunk_count
+from bundler.model.progress import Progress, Silent
 
-PIECE_BYTES = 1024 * 1024
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}\n'
 _HEX = re.compile("[0-9a-f]{64}")
-
-
-class Hasher:
-    """SHA-256, SM3 and the SM3 of each chunk of a stream, in one pass. `size` counts its bytes.
-
-    With an expected size that needs no chunks they are left out, which saves a third of the work.
-    """
-
-    def __init__(self, expected_size: int | None = None) -> None:
-        self.size = 0
-        self._chunked = expected_size is None or chunk_count(expected_size) > 0
-        self._sha256 = hashlib.sha256()
-        self._sm3 = sm3.new()
-        self._chunk = sm3.new()
-        self._chunks: list[str] = []
-
-    @property
-    def sha256(self) -> str:
-        """The SHA-256, in hex, of what was taken so far."""
-        return self._sha256.hexdigest()
-
-    def update(self, data: bytes | memoryview) -> None:
-        """Take the next bytes of the stream."""
-        self._sha256.update(data)
-        if not self._chunked:
-            self._sm3.update(data)
-            self.size += len(data)
-            return
-        view = memoryview(data)
-        while view:
-            piece = view[: CHUNK_BYTES - self.size % CHUNK_BYTES]
-            self._sm3.update(piece)
-            # The first chunk is the stream so far: it needs no hashing of its own.
-            if self.size >= CHUNK_BYTES:
-                self._chunk.update(piece)
-            self.size += len(piece)
-            view = view[len(piece) :]
-            if self.size % CHUNK_BYTES == 0:
-                self._cut()
-
-    def _cut(self) -> None:
-        first = self.size <= CHUNK_BYTES
-        self._chunks.append(self._sm3.copy().hexdigest() if first else self._chunk.hexdigest())
-        self._chunk = sm3.new()
-
-    def finish(self, media_type: str) -> Descriptor:
-        """Return the descriptor of what was taken; the hasher is used up."""
-        if self._chunked and self.size % CHUNK_BYTES:
-            self._cut()
-        return Descriptor(
-            media_type=media_type,
-            size=self.size,
-            sha256=self._sha256.hexdigest(),
-            sm3=self._sm3.hexdigest(),
-            chunks=tuple(self._chunks) if chunk_count(self.size) else (),
-        )
 
 
 def describe_bytes(data: bytes, media_type: str) -> Descriptor:
@@ -84,86 +31,6 @@ def describe_bytes(data: bytes, media_type: str) -> Descriptor:
     hasher = Hasher()
     hasher.update(data)
     return hasher.finish(media_type)
-
-
-class BlobWriter:
-    """A blob being written: a temporary file beside its final place, renamed when its digest is right."""
-
-    def __init__(self, store: Store, part: Path, *, resume: bool = False, expected_size: int | None = None) -> None:
-        self._store = store
-        self._part = part
-        self._expected_size = expected_size
-        self._hasher = Hasher(expected_size)
-        # Another process may be writing this very file: nothing is cut off before it is known to be ours.
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | (0 if resume else os.O_EXCL)
-        self._stream: BinaryIO = os.fdopen(os.open(part, flags, 0o644), "r+b")
-        self.alone = self._lock()
-        if resume and self.alone:
-            for piece in iter(lambda: self._stream.read(PIECE_BYTES), b""):
-                self._hasher.update(piece)
-
-    @property
-    def size(self) -> int:
-        """How many bytes are written so far."""
-        return self._hasher.size
-
-    def holds(self, sha256: str, size: int) -> bool:
-        """Say whether what is written so far is the blob of this digest and size."""
-        return self._hasher.size == size and self._hasher.sha256 == sha256
-
-    def _lock(self) -> bool:
-        """Take the file for this writer; say whether no other one has it or had it and finished."""
-        try:
-            fcntl.flock(self._stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.path.samestat(os.fstat(self._stream.fileno()), self._part.stat())
-        except (BlockingIOError, FileNotFoundError):
-            return False
-
-    def write(self, data: bytes | memoryview) -> int:
-        """Append bytes."""
-        self._hasher.update(data)
-        return self._stream.write(data)
-
-    def restart(self) -> None:
-        """Forget what is written."""
-        self._stream.seek(0)
-        self._stream.truncate()
-        self._hasher = Hasher(self._expected_size)
-
-    def commit(self, media_type: str, *, sha256: str | None = None, size: int | None = None) -> Descriptor:
-        """Check, sync and rename; return the descriptor.
-
-        Raises:
-            IntegrityError: the bytes are not those of `sha256` and `size`; nothing is kept.
-        """
-        descriptor = self._hasher.finish(media_type)
-        if (sha256 is not None and descriptor.sha256 != sha256) or (size is not None and descriptor.size != size):
-            self.discard()
-            raise IntegrityError(
-                f"expected {size} bytes with sha256 {sha256}, got {descriptor.size} bytes with {descriptor.sha256}"
-            )
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        # The lock goes with the stream, so that nobody takes up the part before it is renamed.
-        self._store.adopt(self._part, descriptor)
-        self._stream.close()
-        return descriptor
-
-    def keep(self) -> None:
-        """Close without finishing; a later writer may resume."""
-        self._stream.close()
-
-    def discard(self) -> None:
-        """Remove, then close: the lock goes with the stream."""
-        self._part.unlink(missing_ok=True)
-        self._stream.close()
-
-    def __enter__(self) -> BlobWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if not self._stream.closed:
-            self.discard()
 
 
 class Store:
@@ -189,18 +56,34 @@ class Store:
             return False
         return size is None or found == size
 
-    def writer(self, size: int | None = None) -> BlobWriter:
-        """Start a blob whose digest is not yet known (and perhaps its size)."""
-        return BlobWriter(self, self.root / "parts" / f"{os.getpid()}-{secrets.token_hex(8)}", expected_size=size)
+    def writer(self) -> BlobWriter:
+        """Start a blob whose digests are not yet known."""
+        return BlobWriter(self._new_part(), self.adopt)
 
-    def resume(self, sha256: str, size: int | None = None) -> BlobWriter:
-        """Start or go on with a blob that is known by its digest (and size); one process at a time goes on."""
-        part = self.root / "parts" / f"{sha256}.part"
-        writer = BlobWriter(self, part, resume=True, expected_size=size)
-        if writer.alone:
-            return writer
-        writer.keep()
-        return self.writer()
+    def part(self) -> Part:
+        """Start a blob whose SHA-256 is known, for this writer alone."""
+        return Part(self._new_part(), self._place)
+
+    def _new_part(self) -> Path:
+        return self.root / "parts" / f"{os.getpid()}-{secrets.token_hex(8)}"
+
+    def resume(self, sha256: str) -> Part | None:
+        """Start or go on with a blob that is known by its digest; None while another writer has it."""
+        part = Part(self._resumable(sha256), self._place, resume=True)
+        if part.alone:
+            return part
+        part.close()
+        return None
+
+    def _resumable(self, sha256: str) -> Path:
+        return self.root / "parts" / f"{sha256}.part"
+
+    def resumable_bytes(self, sha256: str) -> int:
+        """Return how much of a blob an earlier writer left."""
+        try:
+            return self._resumable(sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def put(self, data: bytes, media_type: str) -> Descriptor:
         """Store bytes."""
@@ -220,36 +103,90 @@ class Store:
         return self.path(sha256).read_bytes()
 
     def adopt(self, part: Path, descriptor: Descriptor) -> None:
-        """Take over a complete, checked and synced file as a blob."""
-        known = {"sm3": descriptor.sm3, "size": descriptor.size, "chunks": list(descriptor.chunks)}
-        write_file(self.root / "known" / descriptor.sha256, json.dumps(known).encode())
+        """Take over a complete, checked and synced file as a blob; when this returns, no power cut can undo it."""
+        self._record(descriptor)
+        self._place(part, descriptor.sha256)
+        self.sync()
+
+    def _place(self, part: Path, sha256: str) -> None:
         part.chmod(0o644)
-        part.replace(self.path(descriptor.sha256))
-        _sync_directory(self.path(descriptor.sha256).parent)
+        part.replace(self.path(sha256))
+
+    def sync(self) -> None:
+        """Return when no power cut can undo that the blobs are there."""
+        _sync_directory(self.root / "blobs/sha256")
 
     def describe(self, sha256: str, media_type: str) -> Descriptor:
-        """Return the descriptor of a blob that is there, as it was recorded when it came in.
+        """Return the descriptor of a blob that is there; what is not recorded of it is computed now.
 
         Raises:
-            IntegrityError: the blob is not there, or its record does not fit it.
+            IntegrityError: the blob is not there, or other bytes are.
         """
+        found = self._recorded(sha256)
+        if found is None:
+            self.complete([sha256], Silent())
+            found = self._recorded(sha256)
+            assert found is not None
+        return replace(found, media_type=media_type)
+
+    def complete(self, digests: Iterable[str], progress: Progress) -> None:
+        """Record what a manifest tells of blobs beside their SHA-256, on all cores, where it is not recorded yet.
+
+        Each blob is read once, and its SHA-256 is checked in the same pass: the record binds bytes that are right.
+
+        Raises:
+            IntegrityError: a blob is not there, or other bytes are.
+        """
+        wanted = sorted(set(digests))
+        for sha256 in wanted:
+            _used(self.path(sha256))
+        missing = [sha256 for sha256 in wanted if self._recorded(sha256) is None]
+        sizes = {sha256: self._size(sha256) for sha256 in missing}
+        if not sizes:
+            return
+        progress.start("digest", sum(sizes.values()))
+        largest_first = sorted(sizes, key=lambda sha256: -sizes[sha256])
+        work = [partial(self._complete, sha256, sizes[sha256], progress) for sha256 in largest_first]
+        in_threads(work, threads=os.cpu_count() or 1)
+
+    def _complete(self, sha256: str, size: int, progress: Progress) -> None:
+        try:
+            with progress.item(sha256[:12], size) as advance:
+                descriptor = describe_file(self.path(sha256), size, advance)
+        except OSError as error:
+            raise self._damaged(sha256, f"it cannot be read: {error.strerror}") from error
+        if (descriptor.sha256, descriptor.size) != (sha256, size):
+            raise self._damaged(sha256, f"got {descriptor.size} bytes with sha256 {descriptor.sha256}")
+        self._record(descriptor)
+
+    def _size(self, sha256: str) -> int:
+        try:
+            return self.path(sha256).stat().st_size
+        except OSError as error:
+            raise self._damaged(sha256, "it is not there") from error
+
+    def _record(self, descriptor: Descriptor) -> None:
+        """Write down what is known of a blob; it can be found out again, so nothing waits for the disk."""
+        known = {"sm3": descriptor.sm3, "size": descriptor.size, "chunks": list(descriptor.chunks)}
+        write_file(self.root / "known" / descriptor.sha256, json.dumps(known).encode(), durable=False)
+
+    def _recorded(self, sha256: str) -> Descriptor | None:
+        """Return what is recorded of a blob, if it is there and the record fits it."""
         try:
             known = json.loads((self.root / "known" / sha256).read_bytes())
             size, sm3, chunks = int(known["size"]), str(known["sm3"]), tuple(map(str, known["chunks"]))
-            actual = self.path(sha256).stat().st_size
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise self._damaged(sha256, "its record cannot be read") from error
-        if len(chunks) != chunk_count(size) or not all(_HEX.fullmatch(text) for text in (sm3, *chunks)):
-            raise self._damaged(sha256, "its record holds no digests")
-        if actual != size:
-            raise self._damaged(sha256, f"expected {size} bytes, got {actual}")
-        return Descriptor(media_type=media_type, size=size, sha256=sha256, sm3=sm3, chunks=chunks)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            return None
+        fits = len(chunks) == chunk_count(size) and all(_HEX.fullmatch(text) for text in (sm3, *chunks))
+        if not fits or not self.has(sha256, size):
+            return None
+        return Descriptor(media_type=OCTETS, size=size, sha256=sha256, sm3=sm3, chunks=chunks)
 
     def _damaged(self, sha256: str, why: str) -> IntegrityError:
         return IntegrityError(
             f"the stored blob {sha256} is damaged: {why}",
             place=str(self.path(sha256)),
-            hint="delete it and run the command again; it is fetched anew",
+            hint="run: ferry cache prune --check, then the command again; it is fetched anew",
         )
 
     def remember(self, key: str, facts: dict[str, str]) -> None:
@@ -264,6 +201,9 @@ class Store:
             return None
         if not isinstance(facts, dict) or ("blob" in facts and not self.has(str(facts["blob"]))):
             return None
+        if "blob" in facts:
+            _used(self.path(str(facts["blob"])))
+        _used(self.root / "derived" / key)
         return {str(name): str(value) for name, value in facts.items()}
 
 
@@ -272,8 +212,11 @@ def derivation_key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a whole file so that a crash leaves the old one or the new one, never half."""
+def write_file(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
+    """Write a whole file so that a crash leaves the old one or the new one, never half.
+
+    Without `durable` that holds for a crash of this process; after a power cut anything may stand there.
+    """
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
@@ -281,11 +224,19 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
             os.fchmod(stream.fileno(), mode)
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                os.fsync(stream.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    if durable:
+        _sync_directory(path.parent)
+
+
+def _used(path: Path) -> None:
+    """Note that something is still used: its time says so to those who prune."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _sync_directory(path: Path) -> None:
@@ -296,13 +247,19 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def in_threads(work: Iterable[Callable[[], None]], *, threads: int) -> None:
-    """Run every piece of work; the first error stops what has not begun and is raised."""
+def in_threads(work: Iterable[Callable[[], None]], *, threads: int, stop: Callable[[], None] = lambda: None) -> None:
+    """Run every piece of work; the first error stops what has not begun and is raised.
+
+    `stop` is called then, to stop what has begun.
+    """
     with ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(piece) for piece in work]
         try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in futures:
-                future.result()
+                if future in done:
+                    future.result()
         except BaseException:
+            stop()
             pool.shutdown(cancel_futures=True)
             raise

@@ -2,51 +2,32 @@
 
 from __future__ import annotations
 
-import ssl
-import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlencode, urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import unquote, urlsplit
 
-import urllib3
-from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+from urllib3 import BaseHTTPResponse
 
+from bundler.blob import Part
+from bundler.client import Client
+from bundler.client import Headers as Headers
+from bundler.client import Refusal as Refusal
 from bundler.errors import IntegrityError, TransferError
-from bundler.store import PIECE_BYTES, BlobWriter, Store
+from bundler.pace import Clock
+from bundler.persistence import DeadError, FailedError, Persistence, RefusedError, retry_after
+from bundler.store import PIECE_BYTES, Store
 
-_ATTEMPTS = 4
-_TIMEOUT = urllib3.Timeout(connect=15, read=60)
-_PROBE_TIMEOUT = urllib3.Timeout(connect=5, read=5)
-_LONGEST_WAIT_S = 60
-# We try again ourselves, so that what has come is kept; only redirects are followed here.
-_RETRIES = urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=5)
+_LEAST_PIECE_BYTES = 16 * 1024
+_OTHERS_TURN_S = 0.2
 # After a range that we did not ask for (206) or one that the server does not have (416) the whole is asked for.
-_RETRIED = frozenset({206, 408, 416, 429, 500, 502, 503, 504})
-
-_PLAIN = {"Accept-Encoding": "identity", "User-Agent": "ferry"}
-_FORM = {**_PLAIN, "Content-Type": "application/x-www-form-urlencoded"}
-# A server that refuses every authorization is given up in the end, whatever the caller says.
-_MOST_REFUSALS = 4
+_OTHER_RANGE = frozenset({206, 416})
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
 
 _AGAIN = "check the network and the mirror, then run the command again; what has come is kept"
 _OTHER_BYTES = "the mirror serves other bytes than were locked: stop"
 
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
-    """How a server refused a request: its `WWW-Authenticate`, what it was given, and how often it refused by now."""
-
-    status: int
-    challenge: str
-    given: Mapping[str, str] = field(repr=False)
-    count: int
-
-
-# What a request to a URL carries; after a refusal the caller renews it, or raises a TransferError that says why not.
-Headers = Callable[[str, Refusal | None], Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,84 +39,112 @@ class Reply:
     body: bytes = field(repr=False)
 
 
-class _RefusedError(Exception):
-    """The server will not give this file; another mirror may."""
+class _Download:
+    """A part that grows: how far it came is told to `progress`, and taken back when it begins anew."""
+
+    def __init__(self, part: Part, sha256: str, size: int, progress: Progress) -> None:
+        self.part = part
+        self.sha256 = sha256
+        self.size = size
+        self.most = part.size
+        self._progress = progress
+        self._told = 0
+
+    def write(self, piece: bytes) -> None:
+        self.part.write(piece)
+        self.most = max(self.most, self.part.size)
+        self._tell(len(piece))
+
+    def restart(self) -> None:
+        self.part.restart()
+        self._tell(-self._told)
+
+    def _tell(self, count: int) -> None:
+        self._told += count
+        if count:
+            self._progress(count)
 
 
 class Transport:
-    """Downloads over pooled connections; proxies and certificate authorities come from the environment."""
+    """Downloads; each server is asked as hard as it can take, and one that does not answer is asked last."""
 
-    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._sleep = sleep
-        self._pools: dict[str, urllib3.PoolManager] = {}
+    def __init__(self, clock: Clock | None = None, client: Client | None = None) -> None:
+        self._clock = clock or Clock()
+        self._client = client or Client()
+        self._persistence = Persistence(self._clock)
 
     def download(
         self,
-        urls: list[str],
+        urls: Iterable[str],
         store: Store,
         *,
         sha256: str,
         size: int,
-        media_type: str,
         progress: Progress,
         headers: Headers | None = None,
     ) -> None:
         """Bring one file into the store, from the first of `urls` that has it.
 
         What `headers` says is asked for each request anew; no server to which another one leads gets to see it.
+        While another process brings the same file, this one waits for it.
 
         Raises:
             TransferError: none of them could be read; what has come is kept and resumed the next time.
             IntegrityError: all bytes came and they are not those of `sha256`.
+            HostError: the store cannot take them.
         """
-        reasons: list[str] = []
-        hint = _AGAIN
-        for url in urls:
-            writer = store.resume(sha256, size)
-            resumed = writer.size > 0
-            try:
-                self._attempts(url, writer, size, progress, headers)
-                if resumed and not writer.holds(sha256, size):
-                    # What an earlier run or another mirror left may be what is wrong.
-                    writer.restart()
-                    self._attempts(url, writer, size, progress, headers)
-                writer.commit(media_type, sha256=sha256, size=size)
-                return
-            except (_RefusedError, TransferError) as refused:
-                reasons.append(f"{_shown(url)}: {refused}")
-                hint = getattr(refused, "hint", None) or hint
-            except IntegrityError as error:
-                raise IntegrityError(error.message, place=_shown(url), hint=_OTHER_BYTES) from error
-            finally:
-                writer.keep()
-        what = "; ".join(reasons or ["none is configured"])
-        raise TransferError(f"no source has the file: {what}", place=sha256, hint=hint)
+        part = self._mine(store, sha256, size)
+        if part is None:
+            progress(size)
+            return
+        try:
+            self._from_any(list(dict.fromkeys(urls)), _Download(part, sha256, size, progress), headers)
+        finally:
+            part.keep()
+
+    def _mine(self, store: Store, sha256: str, size: int) -> Part | None:
+        """Return the part for this writer alone; None when another one has finished it."""
+        while not store.has(sha256, size):
+            part = store.resume(sha256)
+            if part is None:
+                self._clock.sleep(_OTHERS_TURN_S)
+                self._persistence.go_on()
+            elif store.has(sha256, size):
+                # The other one finished between the two questions.
+                part.discard()
+            else:
+                return part
+        return None
 
     def read(
-        self, url: str, *, limit: int, headers: Headers | None = None, form: Mapping[str, str] | None = None
+        self,
+        url: str,
+        *,
+        limit: int,
+        headers: Headers | None = None,
+        form: Mapping[str, str] | None = None,
+        patient: bool = True,
     ) -> Reply:
         """Ask for something small, or post a form; return any answer but "later", with at most `limit` + 1 bytes.
+
+        Without `patient` a server that cannot be reached is not tried twice.
 
         Raises:
             TransferError: no answer came, or `headers` gave up.
         """
         replies: list[Reply] = []
 
-        def once() -> str:
-            response = self._request(url, {}, headers, form)
-            try:
-                if response.status in _RETRIED:
-                    _check(response, rest=False)
+        def once() -> None:
+            with self._client.ask(url, {}, headers, form) as response:
+                if response.status in _BUSY | _OTHER_RANGE:
+                    self._check(response, rest=False)
                 body = response.read(limit + 1, decode_content=False)
                 named = {name.lower(): value for name, value in response.headers.items()}
                 replies.append(Reply(status=response.status, headers=named, body=body))
-            finally:
-                response.close()
-            return ""
 
         try:
-            self._persist(once)
-        except _RefusedError as refused:
+            self._persistence.persist(url, once, patient=patient)
+        except (RefusedError, DeadError) as refused:
             raise TransferError(
                 f"no answer: {refused}",
                 place=_shown(url),
@@ -143,150 +152,112 @@ class Transport:
             ) from refused
         return replies[-1]
 
+    def likely_first(self, urls: Iterable[str]) -> list[str]:
+        """Order URLs so that servers which did not answer before come last."""
+        return self._persistence.likely_first(urls)
+
     def speaks_tls(self, host: str) -> bool:
         """Say whether a server speaks TLS, also where its certificate is not one that we trust."""
-        try:
-            url = f"https://{host}/v2/"
-            self._pool(url).request("GET", url, retries=False, timeout=_PROBE_TIMEOUT, preload_content=False).close()
-        except HTTPError as error:
-            return "CERTIFICATE_VERIFY_FAILED" in str(error)
-        return True
+        return self._client.speaks_tls(host)
 
-    def _attempts(self, url: str, writer: BlobWriter, size: int, progress: Progress, headers: Headers | None) -> None:
-        if writer.size > size:
-            writer.restart()
+    def stop(self) -> None:
+        """Break off everything that is under way; what has come is kept."""
+        self._clock.stop()
+        self._client.stop()
 
-        def once() -> str:
-            if writer.size < size:
-                self._once(url, writer, size, progress, headers)
-            return "" if writer.size >= size else f"ended after {writer.size} of {size} bytes"
-
-        self._persist(once)
-
-    def _persist(self, once: Callable[[], str]) -> None:
-        """Do something until it gives no reason to try again."""
-        for attempt in range(1, _ATTEMPTS + 1):
+    def _from_any(self, urls: list[str], download: _Download, headers: Headers | None) -> None:
+        """Try each URL; one whose server cannot be reached comes again, with patience, when nothing else is left."""
+        reasons: list[str] = []
+        hint = _AGAIN
+        waiting = deque(self.likely_first(urls))
+        dead: set[str] = set()
+        while waiting:
+            url = waiting.popleft()
             try:
-                reason, wait = once(), 0.0
-                if not reason:
-                    return
-            except _BusyError as busy:
-                reason, wait = str(busy), busy.wait_s
-            except (HTTPError, OSError) as error:
-                cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-                reason, wait = type(cause).__name__, 0.0
-                if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
-                    raise _RefusedError("its certificate is not one that this host trusts") from error
-            if attempt < _ATTEMPTS:
-                self._sleep(min(max(wait, 2.0 ** (attempt - 1)), _LONGEST_WAIT_S))
-        raise _RefusedError(f"{reason}, {_ATTEMPTS} attempts")
+                self._from(url, download, headers, patient=url in dead or not waiting)
+                return
+            except DeadError:
+                dead.add(url)
+                waiting.append(url)
+            except (RefusedError, TransferError) as refused:
+                reasons.append(f"{_shown(url)}: {refused}")
+                hint = getattr(refused, "hint", None) or hint
+            except IntegrityError as error:
+                raise IntegrityError(error.message, place=_shown(url), hint=_OTHER_BYTES) from error
+        what = "; ".join(reasons or ["none is configured"])
+        raise TransferError(f"no source has the file: {what}", place=download.sha256, hint=hint)
 
-    def _once(self, url: str, writer: BlobWriter, size: int, progress: Progress, headers: Headers | None) -> None:
-        if url.startswith("file:"):
-            self._read_file(url, writer, size, progress)
-            return
-        own = {"Range": f"bytes={writer.size}-"} if writer.size else {}
-        response = self._request(url, own, headers, None)
-        try:
-            rest = _is_rest(response, writer.size)
-            if response.status in (200, 206, 416) and not rest:
-                writer.restart()
-            _check(response, rest=rest)
+    def _from(self, url: str, download: _Download, headers: Headers | None, *, patient: bool) -> None:
+        resumed = download.part.size > 0
+        if download.part.size > download.size:
+            download.restart()
+        self._fill(url, download, headers, patient=patient)
+        if resumed and not download.part.holds(download.sha256, download.size):
+            # What an earlier run or another mirror left may be what is wrong.
+            download.restart()
+            self._fill(url, download, headers, patient=patient)
+        download.part.commit(sha256=download.sha256, size=download.size)
+
+    def _fill(self, url: str, download: _Download, headers: Headers | None, *, patient: bool) -> None:
+        def once() -> None:
+            if url.startswith("file:"):
+                self._read_file(url, download)
+            else:
+                self._ask(url, download, headers)
+            if download.part.size < download.size:
+                raise FailedError(f"ended after {download.part.size} of {download.size} bytes")
+
+        if download.part.size < download.size:
+            self._persistence.persist(url, once, patient=patient, came=lambda: download.most)
+
+    def _ask(self, url: str, download: _Download, headers: Headers | None) -> None:
+        part = download.part
+        own = {"Range": f"bytes={part.size}-"} if part.size else {}
+        with self._client.ask(url, own, headers) as response:
+            rest = _is_rest(response, part.size)
+            if response.status in (200, *_OTHER_RANGE) and not rest:
+                download.restart()
+            self._check(response, rest=rest)
             # The bytes as they stand in the archive, also where a server calls a .tar.gz an encoding.
-            _copy(lambda: response.read(PIECE_BYTES, decode_content=False), writer, size, progress)
-        finally:
-            response.close()
+            self._copy(lambda count: response.read(count, decode_content=False), download)
 
-    def _request(
-        self, url: str, own: Mapping[str, str], headers: Headers | None, form: Mapping[str, str] | None
-    ) -> urllib3.BaseHTTPResponse:
-        """Ask, and ask again with what `headers` says to a refusal of this server (not one to which it leads)."""
-        given: Mapping[str, str] = headers(url, None) if headers else {}
-        for count in range(1, _MOST_REFUSALS + 1):
-            response = self._pool(url).request(
-                "GET" if form is None else "POST",
-                url,
-                body=urlencode(form) if form else None,
-                headers={**(_FORM if form else _PLAIN), **given, **own},
-                preload_content=False,
-                timeout=_TIMEOUT,
-                retries=_RETRIES,
-                redirect=form is None,
-            )
-            final = _final(url, response)
-            if headers and url.startswith("https:") and not final.startswith("https:"):
-                response.close()
-                raise _RefusedError("leads from https to plain http")
-            if headers is None or response.status not in (401, 403) or _origin(final) != _origin(url):
-                break
-            challenge = ", ".join(response.headers.getlist("WWW-Authenticate"))
-            response.close()
-            given = headers(url, Refusal(status=response.status, challenge=challenge, given=given, count=count))
-        return response
-
-    @staticmethod
-    def _read_file(url: str, writer: BlobWriter, size: int, progress: Progress) -> None:
-        writer.restart()
+    def _read_file(self, url: str, download: _Download) -> None:
+        download.restart()
         try:
-            with open(unquote(urlsplit(url).path), "rb") as stream:  # noqa: PTH123 (a path of a URL)
-                _copy(lambda: stream.read(PIECE_BYTES), writer, size, progress)
+            with open(unquote(urlsplit(url).path), "rb", buffering=0) as stream:  # noqa: PTH123 (a path of a URL)
+                self._copy(stream.read, download)
         except FileNotFoundError as error:
-            raise _RefusedError("no such file") from error
+            raise RefusedError("no such file") from error
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
-        parts = urlsplit(url)
-        proxy = getproxies().get(parts.scheme) or getproxies().get("all")
-        if proxy and proxy_bypass(parts.hostname or ""):
-            proxy = None
-        key = proxy or ""
-        if key not in self._pools:
-            context = ssl.create_default_context()
-            self._pools[key] = (
-                urllib3.ProxyManager(proxy, ssl_context=context, maxsize=16)
-                if proxy
-                else urllib3.PoolManager(ssl_context=context, maxsize=16)
-            )
-        return self._pools[key]
+    def _copy(self, read: Callable[[int], bytes], download: _Download) -> None:
+        """Copy in pieces of about a tenth of a second: a slow line shows that it moves, a fast one is not held up."""
+        count = 4 * _LEAST_PIECE_BYTES
+        while download.part.size <= download.size:
+            began = self._clock.now()
+            piece = read(count)
+            self._persistence.go_on()
+            if not piece:
+                return
+            download.write(piece)
+            took = self._clock.now() - began
+            if took < 0.1:
+                count = min(2 * count, PIECE_BYTES)
+            elif took > 0.5:
+                count = max(count // 2, _LEAST_PIECE_BYTES)
 
-
-class _BusyError(Exception):
-    """The server asks to come back later."""
-
-    def __init__(self, reason: str, wait_s: float) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-
-
-def _final(url: str, response: urllib3.BaseHTTPResponse) -> str:
-    """Return the URL that answered after all redirects."""
-    for step in response.retries.history if response.retries else ():
-        url = urljoin(url, step.redirect_location or "")
-    return url
+    def _check(self, response: BaseHTTPResponse, *, rest: bool) -> None:
+        if response.status == 200 or rest:
+            return
+        reason = f"answered {response.status}"
+        if response.status in _OTHER_RANGE:
+            raise FailedError(reason, pressed=False)
+        if response.status in _BUSY:
+            raise FailedError(reason, wait_s=retry_after(response.headers, self._clock))
+        raise RefusedError(reason)
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
-
-
-def _is_rest(response: urllib3.BaseHTTPResponse, size: int) -> bool:
+def _is_rest(response: BaseHTTPResponse, size: int) -> bool:
     return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {size}-")
-
-
-def _check(response: urllib3.BaseHTTPResponse, *, rest: bool) -> None:
-    if response.status == 200 or rest:
-        return
-    reason = f"answered {response.status}"
-    if response.status in _RETRIED:
-        after = response.headers.get("Retry-After", "")
-        raise _BusyError(reason, float(after) if after.isdecimal() else 0.0)
-    raise _RefusedError(reason)
-
-
-def _copy(read: Callable[[], bytes], writer: BlobWriter, size: int, progress: Progress) -> None:
-    while writer.size <= size and (piece := read()):
-        writer.write(piece)
-        progress(len(piece))
 
 
 def _shown(url: str) -> str:

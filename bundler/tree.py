@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+from bundler.blob import BlobWriter
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import LAYER, MTIME, Descriptor
-from bundler.store import PIECE_BYTES, BlobWriter, Store
+from bundler.store import PIECE_BYTES, Store
 
 # What a damaged or hostile archive makes the standard library raise.
 _BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError, OverflowError)

@@ -24,6 +24,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "scan": ("bundler.cli.scan", "scan_group"),
     "why": ("bundler.cli.export", "why_command"),
     "export": ("bundler.cli.export", "export_group"),
+    "cache": ("bundler.cli.cache", "cache_group"),
     "verify": ("bundler.cli.check", "verify_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
     "split": ("bundler.cli.split", "split_command"),

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,9 @@ class _Bars:
     def advance(self, count: int) -> None:
         if self._shown is not None:
             self._shown.advance(count)
+
+    def item(self, name: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
+        return nullcontext(self.advance) if self._shown is None else self._shown.item(name, size)
 
     def close(self) -> None:
         self._stack.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bundler.build import Built, build
+from bundler.cache import in_use
 from bundler.cli.findings import egress_document, print_summary
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
@@ -81,7 +82,7 @@ def build_command(
     """Build a bundle."""
     signer = open_signer(keystore_dir(keystore), key, passphrase_file, yes=yes)
     chosen = parse_platform(platform) if platform else None
-    with Shown() as progress:
+    with Shown() as progress, in_use(store_directory()):
         built = build(recipe, output, store=Store(store_directory()), signer=signer, platform=chosen, progress=progress)
     _print_built(built, signer.keyid, as_json)
 

@@ -12,7 +12,6 @@ from typing import IO
 
 from bundler.errors import IntegrityError
 from bundler.local.gunzip import Gunzip
-from bundler.model.descriptor import OCTETS
 from bundler.model.document import describe
 from bundler.model.image import MANIFEST_MAX_BYTES
 from bundler.store import PIECE_BYTES, Store
@@ -119,7 +118,7 @@ def put(stream: IO[bytes], name: str, size: int, store: Store, *, place: str, ad
     """
     match = _BLOB.fullmatch(name)
     unpacked: Gunzip | None = None
-    with store.writer(size) as writer:
+    with store.part() as writer:
         while piece := stream.read(PIECE_BYTES):
             if not writer.size and match is None and piece.startswith(_GZIP):
                 unpacked = Gunzip()
@@ -128,8 +127,9 @@ def put(stream: IO[bytes], name: str, size: int, store: Store, *, place: str, ad
                 unpacked.update(piece)
             advance(len(piece))
         try:
-            written = writer.commit(OCTETS, sha256=match[1] if match else None, size=size)
+            sha256 = match[1] if match else writer.sha256
+            writer.commit(sha256=sha256, size=size)
         except IntegrityError as error:
             raise IntegrityError(f'"{name}" is damaged: {error.message}', place=place) from error
-    diff = unpacked.finish() if unpacked is not None else written.sha256
-    return Part(sha256=written.sha256, size=written.size, diff_sha256=diff)
+    diff = unpacked.finish() if unpacked is not None else sha256
+    return Part(sha256=sha256, size=size, diff_sha256=diff)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -14,6 +16,9 @@ class Progress(Protocol):
     def advance(self, count: int) -> None:
         """Go on by `count` bytes; any thread may call."""
 
+    def item(self, name: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Begin one thing of the stage, of `size` bytes; what is returned goes on with it and with the stage."""
+
 
 class Silent:
     """Reports to nobody."""
@@ -23,3 +28,8 @@ class Silent:
 
     def advance(self, count: int) -> None:
         """Go on."""
+
+    @contextmanager
+    def item(self, name: str, size: int) -> Iterator[Callable[[int], None]]:
+        """Begin one thing."""
+        yield self.advance

@@ -12,9 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from bundler.compose import builder_platform
 from bundler.fetch import fetch_images
 from bundler.model.descriptor import IMAGE_CONFIG, IMAGE_MANIFEST, LAYER
+from bundler.model.platform import Platform, platform_of_machine
 from bundler.model.progress import Silent
 from bundler.model.reference import parse_reference
 from bundler.model.taken import TakenImage
@@ -25,11 +25,18 @@ LAYERS = 8
 PIECE = 1024 * 1024
 
 
+def here() -> Platform:
+    """Return this host's platform."""
+    platform = platform_of_machine(os.uname().machine)
+    assert platform is not None, "Ferry builds nothing here"
+    return platform
+
+
 def make(layout: Path, size: int) -> None:
     """Write the layout."""
     (layout / "blobs/sha256").mkdir(parents=True)
     layers = [_layer(layout, size // LAYERS) for _ in range(LAYERS)]
-    platform = builder_platform()
+    platform = here()
     config = {
         "architecture": platform.architecture,
         "os": platform.os,
@@ -67,7 +74,7 @@ def _blob(layout: Path, data: bytes, media_type: str) -> dict[str, object]:
 def fetch(reference: str, store: Path) -> None:
     """Lock and fetch."""
     image = TakenImage(reference=parse_reference(reference, place="REFERENCE"))
-    fetch_images(resolve_images((image,), (builder_platform(),)), Store(store), progress=Silent())
+    fetch_images(resolve_images((image,), (here(),)), Store(store), progress=Silent())
 
 
 if __name__ == "__main__":

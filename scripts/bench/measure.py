@@ -46,11 +46,12 @@ class Bench:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a program took: seconds by the wall clock, and its largest resident set."""
+    """What a program took: seconds by the wall clock and of the processors, and its largest resident set."""
 
     seconds: float
     peak_bytes: int
     output: bytes
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +111,7 @@ def together(argvs: Sequence[Sequence[str]], *, out: Path | None = None, env: Ma
             )
             children.append(child)
             stack.callback(_end, child)
-        peaks = [_wait(child) for child in children]
+        used = [_wait(child) for child in children]
         seconds = time.perf_counter() - began
         if any(child.returncode for child in children):
             errors.seek(0)
@@ -118,18 +119,23 @@ def together(argvs: Sequence[Sequence[str]], *, out: Path | None = None, env: Ma
             raise BenchError(f"{' '.join(argvs[0][:6])}: {complaint or 'failed'}")
         if not out:
             target.seek(0)
-        return Cost(seconds=seconds, peak_bytes=max(peaks), output=b"" if out else target.read())
+        return Cost(
+            seconds=seconds,
+            peak_bytes=max(peak for peak, _ in used),
+            output=b"" if out else target.read(),
+            cpu_seconds=sum(cpu for _, cpu in used),
+        )
 
 
 def _output(out: Path | None) -> IO[bytes]:
     return out.open("wb") if out else tempfile.TemporaryFile()
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int:
-    """Wait for a child and return its peak of memory in bytes, which only wait4 tells for one child."""
+def _wait(child: subprocess.Popen[bytes]) -> tuple[int, float]:
+    """Wait for a child; return its peak of memory in bytes and its processor seconds, as wait4 tells for one child."""
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss * 1024
+    return usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

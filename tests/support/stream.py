@@ -23,7 +23,7 @@ from bundler.resolve.file import resolve_files
 from bundler.store import Store
 
 
-def _peak_kib() -> int:
+def peak_kib() -> int:
     """Return the largest resident set of this program; getrusage would begin with that of its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
@@ -50,4 +50,4 @@ def carry(work: Path) -> None:
 
 if __name__ == "__main__":
     carry(Path(sys.argv[1]))
-    print(_peak_kib())
+    print(peak_kib())

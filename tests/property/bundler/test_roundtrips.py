@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from artifacts import link, make_tar
+from clock import StillClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mirror import Answer, Mirror
@@ -29,6 +30,7 @@ from bundler.model.manifest import parse_manifest
 from bundler.model.platform import PLATFORMS
 from bundler.model.rpm import LockedRpm
 from bundler.model.wheel import LockedFile, LockedInput, LockedPackage
+from bundler.persistence import retry_after
 from bundler.store import Hasher, Store
 from bundler.transport import Transport
 from bundler.tree import pack_layer, unpack_layer, unpack_tar
@@ -346,7 +348,18 @@ def test_a_file_comes_whole_however_it_is_cut(mirror: Mirror, cuts: list[int], r
         store = Store(directory)
         (directory / f"parts/{sha256}.part").write_bytes(left)
         url = mirror.serve("/f", *answers, Answer(body=DATA, ranges=ranges))
-        transport = Transport(sleep=lambda seconds: None)
-        transport.download([url], store, sha256=sha256, size=len(DATA), media_type=OCTETS, progress=lambda count: None)
+        transport = Transport(StillClock())
+        transport.download([url], store, sha256=sha256, size=len(DATA), progress=lambda count: None)
         assert store.read(sha256) == DATA
         assert list((directory / "parts").iterdir()) == []
+
+
+@given(
+    st.one_of(
+        st.text(), st.from_regex(r"[A-Z][a-z]{2}, [0-9]{2} Dec [0-9]{1,6} [0-9]{2}:[0-9]{2}:[0-9]{2} [-+A-Z0-9]*")
+    )
+)
+def test_whatever_a_server_says_of_when_to_come_back_is_a_time(text: str) -> None:
+    clock = StillClock()
+    for headers in ({"Retry-After": text}, {"Retry-After": "Tue, 01 Dec 2026 00:00:09 GMT", "Date": text}):
+        assert retry_after(headers, clock) >= 0

@@ -99,7 +99,7 @@ def test_what_the_system_refuses_is_an_error_of_the_host(tmp_path: Path) -> None
         FERRY_KEYSTORE=keys,
     )
     assert done.returncode == 8
-    assert done.stderr.splitlines()[-1] == f"error: {tmp_path}/taken/store/blobs/sha256: not a directory"
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path}/taken/store: not a directory"
 
 
 def test_wrong_usage_is_2(good: Path) -> None:
@@ -115,11 +115,26 @@ def test_a_recipe_that_is_not_there_or_wrong(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"error: {tmp_path}/recipe.yaml:")
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["drivers", "lock", "build", "scan", "why", "export", "verify", "inspect", "split", "serve", "keystore", "host"],
-)
+COMMANDS = [
+    "target",
+    "drivers",
+    "lock",
+    "build",
+    "cache prune",
+    "scan",
+    "why",
+    "export",
+    "verify",
+    "inspect",
+    "split",
+    "serve",
+    "keystore",
+    "host",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    done = ferry(command, "--help")
+    done = ferry(*command.split(), "--help")
     assert done.returncode == 0
     assert "Example" in done.stdout

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from clock import StillClock
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,9 +32,10 @@ class Client:
     """A registry client whose waiting is written down, and a store to fetch into."""
 
     def __init__(self, store: Store) -> None:
-        self.waited: list[float] = []
+        clock = StillClock()
+        self.waited = clock.waited
         self.store = store
-        self.transport = Transport(sleep=self.waited.append)
+        self.transport = Transport(clock)
         self.registry = Registry(self.transport)
 
     def manifest(self, host: str, tag: str = "1") -> Found:
@@ -46,7 +48,6 @@ class Client:
             self.store,
             sha256=sha256,
             size=len(data),
-            media_type="layer",
             progress=lambda count: None,
             headers=self.registry.headers,
         )
@@ -323,6 +324,18 @@ def test_a_mirror_is_asked_first(
         mirrored.blob(registry.host)
         assert mirror.paths()[-1] == layer_path().replace("team", "prefix/team")
         assert registry.paths() == [layer_path()]
+
+
+def test_a_mirror_that_is_down_is_not_waited_for(
+    registry: FakeRegistry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeRegistry() as gone:
+        monkeypatch.setenv("FERRY_REGISTRY_MIRRORS", f"{registry.host}={gone.host}")
+    registry.put("team/app", "1", IMAGE)
+    client = Client(store)
+    assert client.manifest(registry.host).data == IMAGE.manifest
+    client.blob(registry.host)
+    assert client.waited == []
 
 
 def test_what_no_mirror_and_no_registry_has(

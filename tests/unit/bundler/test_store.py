@@ -13,12 +13,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from bundler.errors import IntegrityError
+from bundler.hasher import Hasher
 from bundler.model.descriptor import CHUNK_BYTES, CHUNKED_ABOVE_BYTES, OCTETS, chunk_count
-from bundler.store import OCI_LAYOUT, Hasher, Store, derivation_key, describe_bytes, in_threads, write_file
+from bundler.model.progress import Silent
+from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes, in_threads, write_file
 
 DATA = b"some bytes"
 SHA256 = hashlib.sha256(DATA).hexdigest()
-ANEW = "delete it and run the command again; it is fetched anew"
+ANEW = "run: ferry cache prune --check, then the command again; it is fetched anew"
 
 
 def sm3(data: bytes | memoryview) -> str:
@@ -71,10 +73,10 @@ def test_a_blob_counts_only_with_its_size(store: Store) -> None:
 
 def test_bytes_that_are_not_the_promised_ones_are_not_kept(store: Store) -> None:
     other = "0" * 64
-    with store.writer() as writer:
-        writer.write(DATA)
+    with store.part() as part:
+        part.write(DATA)
         with pytest.raises(IntegrityError) as refused:
-            writer.commit(OCTETS, sha256=other, size=10)
+            part.commit(sha256=other, size=10)
     assert str(refused.value) == f"expected 10 bytes with sha256 {other}, got 10 bytes with {SHA256}"
     assert not store.has(SHA256)
     assert list((store.root / "parts").iterdir()) == []
@@ -93,25 +95,31 @@ def test_an_abandoned_blob_leaves_nothing(store: Store) -> None:
 
 def test_a_blob_is_gone_on_with(store: Store) -> None:
     first = store.resume(SHA256)
+    assert first is not None
     first.write(DATA[:4])
     first.keep()
+    assert store.resumable_bytes(SHA256) == 4
     second = store.resume(SHA256)
+    assert second is not None
     assert second.size == 4
     assert not second.holds(SHA256, 10)
     second.write(DATA[4:])
     assert second.holds(SHA256, 10)
-    second.commit(OCTETS, sha256=SHA256, size=10)
+    second.commit(sha256=SHA256, size=10)
     assert store.read(SHA256) == DATA
+    assert store.resumable_bytes(SHA256) == 0
 
 
-def test_two_writers_of_one_blob_do_not_meet(store: Store) -> None:
-    first, second = store.resume(SHA256), store.resume(SHA256)
-    first.write(DATA[:4])
-    second.write(DATA)
-    second.commit(OCTETS, sha256=SHA256, size=10)
-    first.write(DATA[4:])
-    first.commit(OCTETS, sha256=SHA256, size=10)
-    assert store.read(SHA256) == DATA
+def test_a_blob_has_one_writer_at_a_time(store: Store) -> None:
+    first = store.resume(SHA256)
+    assert first is not None
+    first.write(DATA)
+    assert store.resume(SHA256) is None
+    first.commit(sha256=SHA256, size=10)
+    again = store.resume(SHA256)
+    assert again is not None
+    assert again.size == 0
+    again.discard()
     assert list((store.root / "parts").iterdir()) == []
 
 
@@ -122,12 +130,11 @@ from bundler.store import Store
 store, sha256 = Store(Path(sys.argv[1])), sys.argv[2]
 data = bytes(range(256)) * 4096
 for _ in range(8):
-    writer = store.resume(sha256)
-    if writer.size > len(data):
-        writer.restart()
-    for start in range(writer.size, len(data), 65536):
-        writer.write(data[start:start + 65536])
-    writer.commit("x/y", sha256=sha256, size=len(data))
+    while (part := store.resume(sha256)) is None:
+        pass
+    for start in range(part.size, len(data), 65536):
+        part.write(data[start:start + 65536])
+    part.commit(sha256=sha256, size=len(data))
 """
 
 
@@ -141,44 +148,102 @@ def test_processes_that_write_one_blob_at_once(store: Store) -> None:
     assert list((store.root / "parts").iterdir()) == []
 
 
+def test_what_a_manifest_tells_is_found_out_when_it_is_wanted(store: Store) -> None:
+    fetch(store, DATA)
+    assert not (store.root / "known" / SHA256).exists()
+    assert store.describe(SHA256, OCTETS) == describe_bytes(DATA, OCTETS)
+    assert json.loads((store.root / "known" / SHA256).read_bytes()) == {"sm3": sm3(DATA), "size": 10, "chunks": []}
+
+
+def fetch(store: Store, data: bytes) -> str:
+    """Put a blob as a download does."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    with store.part() as part:
+        part.write(data)
+        part.commit(sha256=sha256, size=len(data))
+    return sha256
+
+
+class Counted(Silent):
+    """Progress whose stages and bytes are written down."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int]] = []
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def start(self, stage: str, total: int) -> None:
+        self.stages.append((stage, total))
+
+    def advance(self, count: int) -> None:
+        with self._lock:
+            self.bytes += count
+
+
+def test_blobs_are_described_together_and_read_once(store: Store) -> None:
+    large = bytes(range(256)) * (CHUNKED_ABOVE_BYTES // 256) + b"more"
+    blobs = [fetch(store, data) for data in (large, DATA, b"", b"third")]
+    known = store.put(b"known already", OCTETS).sha256
+    progress = Counted()
+    store.complete([*blobs, known, *blobs], progress)
+    total = len(large) + len(DATA) + len(b"third")
+    assert (progress.stages, progress.bytes) == ([("digest", total)], total)
+    assert store.describe(blobs[0], OCTETS) == describe_bytes(large, OCTETS)
+    assert len(store.describe(blobs[0], OCTETS).chunks) == 5
+    again = Counted()
+    store.complete(blobs, again)
+    assert (again.stages, again.bytes) == ([], 0)
+
+
+@pytest.mark.parametrize("damaged", [b"SOME bytes", b"some", b""])
+def test_a_damaged_blob_is_not_described(damaged: bytes, store: Store) -> None:
+    fetch(store, DATA)
+    store.path(SHA256).write_bytes(damaged)
+    got = hashlib.sha256(damaged).hexdigest()
+    with pytest.raises(IntegrityError) as refused:
+        store.describe(SHA256, OCTETS)
+    place = store.path(SHA256)
+    why = f"got {len(damaged)} bytes with sha256 {got}"
+    assert str(refused.value) == f"{place}: the stored blob {SHA256} is damaged: {why}"
+    assert refused.value.hint == ANEW
+    assert not (store.root / "known" / SHA256).exists()
+
+
 def test_a_record_without_its_blob_is_what_a_crash_leaves(store: Store) -> None:
     store.put(DATA, OCTETS)
     store.path(SHA256).unlink()
     assert not store.has(SHA256)
     with pytest.raises(IntegrityError) as refused:
         store.describe(SHA256, OCTETS)
-    place = store.path(SHA256)
-    assert str(refused.value) == f"{place}: the stored blob {SHA256} is damaged: its record cannot be read"
+    assert str(refused.value) == f"{store.path(SHA256)}: the stored blob {SHA256} is damaged: it is not there"
     assert refused.value.hint == ANEW
 
 
 RECORD = {"sm3": "0" * 64, "size": 10, "chunks": []}
-UNREAD = "its record cannot be read"
 
 
 @pytest.mark.parametrize(
-    ("record", "why"),
+    "record",
     [
-        (b"", UNREAD),
-        (b"{", UNREAD),
-        (b"[]", UNREAD),
-        (b"[" * 100_000, UNREAD),
-        (b'{"size":Infinity,"sm3":"","chunks":[]}', UNREAD),
-        (RECORD | {"chunks": None}, UNREAD),
-        (RECORD | {"size": "many"}, UNREAD),
-        (RECORD | {"sm3": "0" * 63}, "its record holds no digests"),
-        (RECORD | {"sm3": "../../etc/passwd"}, "its record holds no digests"),
-        (RECORD | {"chunks": ["0" * 64]}, "its record holds no digests"),
-        (RECORD | {"size": 9}, "expected 9 bytes, got 10"),
+        b"",
+        bytes(100),
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"size":Infinity,"sm3":"","chunks":[]}',
+        RECORD | {"chunks": None},
+        RECORD | {"size": "many"},
+        RECORD | {"sm3": "0" * 63},
+        RECORD | {"sm3": "../../etc/passwd"},
+        RECORD | {"chunks": ["0" * 64]},
+        RECORD | {"size": 9},
     ],
 )
-def test_a_damaged_record_is_refused(record: Any, why: str, store: Store) -> None:
-    store.put(DATA, OCTETS)
+def test_a_damaged_record_is_made_anew(record: Any, store: Store) -> None:
+    descriptor = store.put(DATA, OCTETS)
     raw = record if isinstance(record, bytes) else json.dumps(record).encode()
     (store.root / "known" / SHA256).write_bytes(raw)
-    with pytest.raises(IntegrityError) as refused:
-        store.describe(SHA256, OCTETS)
-    assert str(refused.value) == f"{store.path(SHA256)}: the stored blob {SHA256} is damaged: {why}"
+    assert store.describe(SHA256, OCTETS) == descriptor
 
 
 def test_what_was_found_out_is_remembered_while_its_blob_is_there(store: Store) -> None:
@@ -252,6 +317,21 @@ def test_the_first_error_stops_what_has_not_begun() -> None:
         time.sleep(0.001)
         done.append(1)
 
+    stopped: list[str] = []
     with pytest.raises(IntegrityError, match="first"):
-        in_threads([fail, *[work] * 1000], threads=1)
+        in_threads([fail, *[work] * 1000], threads=1, stop=lambda: stopped.append("stop"))
     assert len(done) < 1000
+    assert stopped == ["stop"]
+
+
+def test_an_error_stops_what_began_before_it() -> None:
+    told = threading.Event()
+
+    def long() -> None:
+        assert told.wait(20), "nobody said stop"
+
+    def fail() -> None:
+        raise IntegrityError("second")
+
+    with pytest.raises(IntegrityError, match="second"):
+        in_threads([long, fail], threads=2, stop=told.set)

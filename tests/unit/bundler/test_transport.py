@@ -1,13 +1,21 @@
 import gzip
 import hashlib
+import resource
+import signal
+import threading
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from clock import StillClock
 from mirror import Answer, Mirror
+from urllib3 import Timeout
 
-from bundler.errors import IntegrityError, TransferError
+from bundler.client import Client as HttpClient
+from bundler.errors import HostError, IntegrityError, TransferError
 from bundler.model.descriptor import OCTETS
-from bundler.store import Store
+from bundler.store import Store, in_threads
 from bundler.transport import Transport
 
 MIB = 1024 * 1024
@@ -21,16 +29,15 @@ class Client:
     """A transport whose waiting is written down, and the store it fills."""
 
     def __init__(self, store: Store) -> None:
-        self.waited: list[float] = []
+        self.clock = StillClock()
+        self.waited = self.clock.waited
         self.came: list[int] = []
-        self._transport = Transport(sleep=self.waited.append)
+        self.transport = Transport(self.clock)
         self._store = store
 
     def get(self, *urls: str, data: bytes = DATA) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
-        self._transport.download(
-            list(urls), self._store, sha256=sha256, size=len(data), media_type=OCTETS, progress=self.came.append
-        )
+        self.transport.download(urls, self._store, sha256=sha256, size=len(data), progress=self.came.append)
 
     def parts(self) -> list[str]:
         return sorted(path.name for path in (self._store.root / "parts").iterdir())
@@ -85,11 +92,48 @@ def test_a_server_that_answers_another_range_is_asked_for_the_whole(
 
 
 @pytest.mark.parametrize(
-    ("after", "waited"), [("7", 7.0), ("3600", 60.0), ("", 1.0), ("\xb2", 1.0), ("Sun, 06 Nov 2026", 1.0)]
+    ("after", "waited"),
+    [
+        ("7", 7.0),
+        ("3600", 60.0),
+        ("-7", 1.0),
+        ("", 1.0),
+        ("\xb2", 1.0),
+        ("soon", 1.0),
+        ("Fri, 99 Nov 2026 00:00:09 GMT", 1.0),
+        ("Tue, 01 Dec 2026 00:00:09 GMT", 9.0),
+        ("Tuesday, 01-Dec-26 00:00:09 GMT", 9.0),
+        ("Tue, 01 Dec 2026 01:00:00 GMT", 60.0),
+        ("Mon, 30 Nov 2026 00:00:09 GMT", 1.0),
+    ],
 )
-def test_a_busy_server_says_when_to_come_back(after: str, waited: float, mirror: Mirror, client: Client) -> None:
-    client.get(mirror.serve("/f", Answer(status=429, headers={"Retry-After": after}), Answer(body=DATA)))
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_says_when_to_come_back(
+    status: int, after: str, waited: float, mirror: Mirror, client: Client
+) -> None:
+    headers = {"Retry-After": after, "Date": "none"}
+    client.get(mirror.serve("/f", Answer(status=status, headers=headers), Answer(body=DATA)))
     assert client.waited == [waited]
+
+
+def test_a_date_to_come_back_is_by_the_clock_of_the_server(mirror: Mirror, client: Client) -> None:
+    headers = {"Retry-After": "Tue, 01 Jan 2030 00:00:07 GMT", "Date": "Tue, 01 Jan 2030 00:00:00 GMT"}
+    client.get(mirror.serve("/f", Answer(status=429, headers=headers), Answer(body=DATA)))
+    assert client.waited == [7.0]
+
+
+def test_many_files_from_a_server_that_takes_two_requests_at_once(mirror: Mirror, store: Store) -> None:
+    mirror.most_at_once = 2
+    files = [str(number).encode() * 100_000 for number in range(30)]
+    transport = Transport()
+
+    def get(number: int) -> None:
+        data, url = files[number], mirror.serve(f"/{number}", Answer(body=files[number]))
+        sha256 = hashlib.sha256(data).hexdigest()
+        transport.download([url], store, sha256=sha256, size=len(data), progress=lambda count: None)
+
+    in_threads([partial(get, number) for number in range(30)], threads=16)
+    assert all(store.has(hashlib.sha256(data).hexdigest(), len(data)) for data in files)
 
 
 def test_an_ailing_server_is_asked_again(mirror: Mirror, client: Client, store: Store) -> None:
@@ -119,6 +163,7 @@ def test_every_mirror_and_its_reason_is_named(mirror: Mirror, client: Client) ->
         client.get(first, second.replace("://", "://user:password@") + "?token=1")
     reasons = f"{first}: answered 404; {second}: answered 403"
     assert str(refused.value) == f"{SHA256}: no source has the file: {reasons}"
+    assert client.parts() == [], "nothing came, so nothing is kept"
 
 
 def test_no_mirror_at_all(client: Client) -> None:
@@ -133,6 +178,123 @@ def test_a_port_where_nobody_listens(mirror: Mirror, client: Client) -> None:
     with pytest.raises(TransferError) as refused:
         client.get(url)
     assert str(refused.value) == f"{SHA256}: no source has the file: {url}: NewConnectionError, 4 attempts"
+
+
+def nobody() -> str:
+    """Return a URL at which nobody listens."""
+    with Mirror() as closed:
+        return closed.url + "/f"
+
+
+def test_a_dead_mirror_is_not_waited_for_and_asked_last_from_then_on(
+    mirror: Mirror, client: Client, store: Store
+) -> None:
+    dead, alive = nobody(), mirror.serve("/f", Answer(body=DATA))
+    client.get(dead, alive)
+    assert (store.has(SHA256, SIZE), client.waited) == (True, [])
+    assert client.transport.likely_first([dead, alive]) == [alive, dead]
+    client.get(dead, mirror.serve("/g", Answer(body=b"more")), data=b"more")
+    assert client.waited == []
+
+
+def test_dead_mirrors_are_asked_with_patience_when_there_is_nothing_else(mirror: Mirror, client: Client) -> None:
+    first, second = nobody(), nobody()
+    with pytest.raises(TransferError) as refused:
+        client.get(first, mirror.url + "/absent", second)
+    reasons = f"{mirror.url}/absent: answered 404; {first}: NewConnectionError, 4 attempts; "
+    reasons += f"{second}: NewConnectionError, 4 attempts"
+    assert str(refused.value) == f"{SHA256}: no source has the file: {reasons}"
+    assert client.waited == [1.0, 2.0, 4.0, 1.0, 2.0, 4.0]
+
+
+def test_a_mirror_that_comes_back_is_like_any_other(client: Client, store: Store) -> None:
+    with Mirror() as mirror:
+        port = int(mirror.url.rpartition(":")[2])
+        url = mirror.url + "/f"
+    with pytest.raises(TransferError):
+        client.get(url)
+    with Mirror(port) as mirror:
+        client.get(mirror.serve("/f", Answer(body=DATA)))
+        other = mirror.url.replace("127.0.0.1", "localhost") + "/f"
+        assert client.transport.likely_first([url, other]) == [url, other]
+    assert store.has(SHA256, SIZE)
+
+
+def test_a_line_that_stalls_is_given_up_and_resumed(mirror: Mirror, store: Store) -> None:
+    clock = StillClock()
+    transport = Transport(clock, HttpClient(Timeout(connect=5, read=0.3)))
+    url = mirror.serve("/f", Answer(body=DATA, stall=2 * MIB), Answer(body=DATA))
+    transport.download([url], store, sha256=SHA256, size=SIZE, progress=lambda count: None)
+    assert store.read(SHA256) == DATA
+    first, second = mirror.ranges()
+    assert first is None
+    assert MIB < int(str(second).removeprefix("bytes=").rstrip("-")) <= 2 * MIB
+    assert clock.waited == [1.0]
+
+
+def test_a_line_that_is_cut_again_and_again_gets_there(mirror: Mirror, client: Client, store: Store) -> None:
+    client.get(mirror.serve("/f", *[Answer(body=DATA, cut=400_000)] * 9, Answer(body=DATA)))
+    assert store.read(SHA256) == DATA
+    assert client.waited == [1.0] * 9, "each attempt brought something, so none counts"
+
+
+def test_what_is_stopped_is_kept(mirror: Mirror, store: Store) -> None:
+    transport = Transport()
+    came: list[int] = []
+    url = mirror.serve("/f", Answer(body=DATA, stall=2 * MIB))
+
+    def get() -> None:
+        transport.download([url], store, sha256=SHA256, size=SIZE, progress=came.append)
+
+    def fail() -> None:
+        while sum(came) < MIB:
+            time.sleep(0.01)
+        raise TransferError("something else failed")
+
+    with pytest.raises(TransferError, match="something else failed"):
+        in_threads([get, fail], threads=2, stop=transport.stop)
+    assert sum(came) >= MIB
+    assert store.resumable_bytes(SHA256) == sum(came)
+    assert not mirror.go_on.is_set(), "nobody waited for the line"
+
+
+def test_a_full_disk_is_no_fault_of_the_network(mirror: Mirror, client: Client, store: Store) -> None:
+    url = mirror.serve("/f", Answer(body=DATA))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, before[1]))
+    try:
+        with pytest.raises(HostError) as refused:
+            client.get(url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert str(refused.value) == f"{store.root}: the store cannot be written: File too large"
+    assert refused.value.hint == (
+        "free some space (ferry cache prune) or name another place in FERRY_STORE; what has come is kept"
+    )
+    assert (client.waited, len(mirror.asked), store.resumable_bytes(SHA256)) == ([], 1, 2 * MIB)
+
+
+def test_one_file_is_brought_by_one_process_at_a_time(mirror: Mirror, store: Store) -> None:
+    url = mirror.serve("/f", Answer(body=DATA, stall=2 * MIB))
+    threads = [
+        threading.Thread(
+            target=Transport().download,
+            args=([url], store),
+            kwargs={"sha256": SHA256, "size": SIZE, "progress": lambda count: None},
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    while mirror.sent["/f"] < 2 * MIB:
+        time.sleep(0.01)
+    mirror.go_on.set()
+    for thread in threads:
+        thread.join()
+    assert store.read(SHA256) == DATA
+    assert (len(mirror.asked), mirror.sent["/f"]) == (1, SIZE)
 
 
 def test_wrong_bytes_stop_and_are_not_kept(mirror: Mirror, client: Client, store: Store) -> None:
