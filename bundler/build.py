@@ -47,7 +47,7 @@ from bundler.sandbox.emulation import emulates
 from bundler.sbom import image_components, make_sbom
 from bundler.scan.egress import Blobs, scan_items
 from bundler.scan.finding import REPORT_NAME, Finding, Report, judge, make_report, refuse
-from bundler.store import OCI_LAYOUT, Store, derivation_key, describe_bytes
+from bundler.store import OCI_LAYOUT, Store, check_output, derivation_key, describe_bytes
 from bundler.tree import Layer
 from keystore.signer import Signer
 
@@ -264,11 +264,14 @@ def _boot(composer: Composer, recipe: Recipe, contents: Contents, store: Store) 
     if not recipe.services or not (is_own or emulates(composer.platform)):
         return None
     digests = [layer.descriptor.sha256 for layer in contents.layers]
-    key = derivation_key("3", "boot", *digests, repr(recipe.services))
+    # A host's tree holds what images do not, such as the weights of a model.
+    beside = [(store.path(file.sha256), file.to) for file in composer.lock.files if not file.image]
+    key = derivation_key("4", "boot", *digests, repr(recipe.services), repr([(one.name, to) for one, to in beside]))
     known = store.remembered(key)
     if known is not None:
         return Booted.from_facts(known)
-    booted = boot(composer.assemble(contents.layers), recipe.services, recipe.python.version, emulated=not is_own)
+    root = composer.assemble(contents.layers)
+    booted = boot(root, recipe.services, recipe.python.version, emulated=not is_own, shown=beside)
     store.remember(key, booted.facts())
     return booted
 
@@ -349,6 +352,7 @@ def _write(
     progress: Progress,
 ) -> None:
     """Write the tar beside its final place, sync it, then rename it there."""
+    check_output(out)
     part = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
     contents = ((entry, small.get(entry.name, store.path(entry.sha256))) for entry in manifest.entries)
     try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundler.blob import BlobWriter, Part
-from bundler.errors import IntegrityError
+from bundler.errors import HostError, IntegrityError
 from bundler.hasher import PIECE_BYTES as PIECE_BYTES
 from bundler.hasher import Hasher, describe_file
 from bundler.model.descriptor import OCTETS, Descriptor, chunk_count
@@ -212,11 +212,25 @@ def derivation_key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
+def check_output(path: Path) -> None:
+    """Refuse to put a file in the place of something else, such as /dev/null.
+
+    Raises:
+        HostError: a device, a directory or the like is there.
+    """
+    if path.exists() and not path.is_file():
+        raise HostError("expected a place for a file, something else is there", place=str(path))
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True) -> None:
     """Write a whole file so that a crash leaves the old one or the new one, never half.
 
     Without `durable` that holds for a crash of this process; after a power cut anything may stand there.
+
+    Raises:
+        HostError: something that is no file is there.
     """
+    check_output(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)

@@ -39,11 +39,18 @@ class Booted:
         return Booted(ready_s=json.loads(facts["ready_s"]), attempts=_attempts(json.loads(facts["attempts"])))
 
 
-def boot(root: Path, services: Sequence[Service], python: str, *, emulated: bool = False) -> Booted:
+def boot(
+    root: Path,
+    services: Sequence[Service],
+    python: str,
+    *,
+    emulated: bool = False,
+    shown: Sequence[tuple[Path, str]] = (),
+) -> Booted:
     """Start every service with the tree at `root` as its root directory, and watch where they try to connect.
 
-    The tree is used up: services write into it. On an `emulated` processor they get more time, and nothing
-    can be watched.
+    The tree is used up: services write into it. `shown` are files of this host that they read at places in it. On an
+    `emulated` processor they get more time, and nothing can be watched.
 
     Raises:
         ResolveError: one does not come up, or does not answer its probe; the message holds its log's end.
@@ -55,7 +62,7 @@ def boot(root: Path, services: Sequence[Service], python: str, *, emulated: bool
     place = {"root": "/", "state": "/tmp/ferry-boot"}  # noqa: S108 (of the new root)
     spec = {**place, "services": documents, "emulated": emulated}
     timeout_s = sum(service.start_timeout_s for service in services) + _SLACK_S
-    answer = run_in_root(root, f"/usr/bin/python{python}", "inside_boot.py", spec, timeout_s=timeout_s)
+    answer = run_in_root(root, f"/usr/bin/python{python}", "inside_boot.py", spec, timeout_s=timeout_s, shown=shown)
     if "unwatchable" in answer:
         raise HostError(
             f"expected to watch the connections of a boot: {answer['unwatchable']}",

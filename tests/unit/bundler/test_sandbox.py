@@ -261,3 +261,30 @@ def test_a_script_reads_and_answers_json(root: Path) -> None:
     spec = {"source": "/source", "out": "/source"}
     answer = run_in_root(root, f"/usr/bin/python{PYTHON}", "inside_wheel.py", spec, timeout_s=30)
     assert json.dumps(answer) == '{"wheel": "a.whl"}'
+
+
+READER = """
+import os, sys
+path = os.environ["SHOWN"]
+data = open(path, "rb").read()
+for mode in ("r+b", "ab"):
+    try:
+        open(path, mode).write(b"spoiled")
+    except OSError as error:
+        print(error.strerror, file=sys.stderr)
+    else:
+        sys.exit("it was written to")
+sys.exit(data.decode())
+"""
+
+
+def test_files_beside_the_image_can_be_read_and_never_written(root: Path, tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_text("the weights of a model")
+    (root / "srv/app/reader.py").write_text(READER)
+    reader = app(run=("python", "reader.py"), environment=(("SHOWN", "/srv/models/m/model.bin"),))
+    with pytest.raises(ResolveError) as caught:
+        boot(root, [reader], PYTHON, shown=[(blob, "srv/models/m/model.bin")])
+    assert "the weights of a model" in caught.value.message
+    assert caught.value.message.count("Read-only file system") == 2
+    assert blob.read_text() == "the weights of a model"

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 
-from bundler.errors import IntegrityError
+from bundler.errors import HostError, IntegrityError
 from bundler.hasher import Hasher
 from bundler.model.descriptor import CHUNK_BYTES, CHUNKED_ABOVE_BYTES, OCTETS, chunk_count
 from bundler.model.progress import Silent
@@ -275,13 +276,6 @@ def test_a_file_is_written_with_its_mode_whatever_the_umask(tmp_path: Path, umas
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("open", "closed")] == [0o644, 0o600]
 
 
-def test_a_file_that_cannot_be_replaced_is_left_with_nothing_beside_it(tmp_path: Path) -> None:
-    (tmp_path / "taken").mkdir()
-    with pytest.raises(IsADirectoryError):
-        write_file(tmp_path / "taken", b"1")
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-
-
 def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("as it was")
     (tmp_path / "name").symlink_to("outside")
@@ -335,3 +329,13 @@ def test_an_error_stops_what_began_before_it() -> None:
 
     with pytest.raises(IntegrityError, match="second"):
         in_threads([long, fail], threads=2, stop=told.set)
+
+
+def test_a_file_never_replaces_what_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(HostError) as caught:
+            write_file(place, b"data")
+        assert str(caught.value) == f"{place}: expected a place for a file, something else is there"
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
