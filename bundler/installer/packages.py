@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.errors import HostError, StepError
 from bundler.installer.layout import Layout
 from bundler.installer.masks import unmask
+from bundler.installer.removal import refuse_harm, removable
 from bundler.model.debian import version_key
 from bundler.model.platform import platform_of_machine
 from bundler.run import run
@@ -163,17 +163,12 @@ def check_changes(changes: Sequence[Change]) -> None:
     Raises:
         HostError: names them.
     """
-    harmful = [change for change in changes if change.is_harmful]
-    if not harmful:
-        return
-    told = ", ".join(
-        f"downgrade {one.name} from {one.old} to {one.new}" if one.new else f"remove {one.name}" for one in harmful
-    )
-    raise HostError(
-        f"expected to remove and downgrade no package of this host, apt would {told}",
-        place="packages",
-        hint="lock the recipe for this host: ferry target probe, then ferry lock --target",
-    )
+    told = [
+        f"downgrade {one.name} from {one.old} to {one.new}" if one.new else f"remove {one.name}"
+        for one in changes
+        if one.is_harmful
+    ]
+    refuse_harm(told, program="apt", place="packages")
 
 
 def remove_own(layout: Layout) -> None:
@@ -197,20 +192,10 @@ def purge_own(layout: Layout, names: Sequence[str]) -> None:
     apt = HostApt(layout)
     apt.settle()
     known = known_packages(layout)
-    apt.purge(removable(apt, [name for name in names if name in known]))
+    apt.purge(removable(goes_with(apt), [name for name in names if name in known]))
     unmask(layout, known_packages(layout))
 
 
-def removable(apt: HostApt, names: Sequence[str]) -> list[str]:
-    """Return those packages that can go without taking others along."""
-    if not names or _stay_alone(apt, names, names):
-        return list(names)
-    return [name for name in names if _stay_alone(apt, [name], names)]
-
-
-def _stay_alone(apt: HostApt, wanted: Sequence[str], allowed: Sequence[str]) -> bool:
-    try:
-        return {change.name for change in apt.simulate("purge", *wanted)} <= set(allowed)
-    except StepError:
-        # apt refuses to remove what the system cannot do without.
-        return False
+def goes_with(apt: HostApt) -> Callable[[Sequence[str]], set[str]]:
+    """Return what asks which packages would go with some."""
+    return lambda names: {change.name for change in apt.simulate("purge", *names)}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.errors import HostError, StepError
+from bundler.errors import StepError
 from bundler.installer.layout import Layout
+from bundler.installer.removal import refuse_harm, removable
 from bundler.model.manifest import UNSIGNED
 from bundler.model.rpmversion import version_key
 from bundler.run import run
@@ -213,17 +214,12 @@ def check_changes(changes: Sequence[Change]) -> None:
     Raises:
         HostError: names them.
     """
-    harmful = [change for change in changes if change.is_harmful]
-    if not harmful:
-        return
-    told = ", ".join(
-        f"downgrade {one.name} to {one.version}" if one.verb == "downgrade" else f"remove {one.name}" for one in harmful
-    )
-    raise HostError(
-        f"expected to remove and downgrade no package of this host, dnf would {told}",
-        place="rpms",
-        hint="lock the recipe for this host: ferry target probe, then ferry lock --target",
-    )
+    told = [
+        f"downgrade {one.name} to {one.version}" if one.verb == "downgrade" else f"remove {one.name}"
+        for one in changes
+        if one.is_harmful
+    ]
+    refuse_harm(told, program="dnf", place="rpms")
 
 
 def remove_own(layout: Layout) -> None:
@@ -248,19 +244,9 @@ def remove_rpms(layout: Layout, names: Sequence[str]) -> None:
     rows = _query(layout, "--all")
     keys = [name for name in _key_names(rows) if name in names]
     here = {f"{name}.{architecture}" for name, _, architecture in rows}
-    dnf.remove([*removable(dnf, [name for name in names if name in here]), *keys])
+    dnf.remove([*removable(goes_with(dnf), [name for name in names if name in here]), *keys])
 
 
-def removable(dnf: HostDnf, names: Sequence[str]) -> list[str]:
-    """Return those packages that can go without taking others along."""
-    if not names or _stay_alone(dnf, names, names):
-        return list(names)
-    return [name for name in names if _stay_alone(dnf, [name], names)]
-
-
-def _stay_alone(dnf: HostDnf, wanted: Sequence[str], allowed: Sequence[str]) -> bool:
-    try:
-        return {change.name for change in dnf.simulate("remove", *wanted)} <= set(allowed)
-    except StepError:
-        # dnf refuses to remove what the system cannot do without.
-        return False
+def goes_with(dnf: HostDnf) -> Callable[[Sequence[str]], set[str]]:
+    """Return what asks which packages would go with some."""
+    return lambda names: {change.name for change in dnf.simulate("remove", *names)}

@@ -96,7 +96,7 @@ def gpu(target: Path, stick: Path, keystore: dict[str, str], tmp_path_factory: p
     recipe = make_recipe(directory, {OLDER: {}, NVIDIA: {}, NEWER: {"kernels": "<3"}, ASCEND: {}})
     locked = ferry("lock", recipe, "--target", target).stdout
     assert "nvidia 535.54.03, gets 570.124.06" in locked
-    assert locked.endswith(", 1 drivers\n")
+    assert ", 1 drivers\n" in locked
     assert ferry("lock", recipe, "--target", target).stdout.endswith("is up to date\n")
     (chosen,) = yaml.safe_load((recipe / "recipe.lock.yaml").read_text())["drivers"]
     assert (chosen["path"], chosen["targets"]) == (NVIDIA, ["bank"])

@@ -184,13 +184,6 @@ def test_a_damaged_blob_of_the_store_never_gets_into_a_bundle(tmp_path: Path, ke
     assert not (tmp_path / "bad.tar").exists()
 
 
-def test_another_architecture_is_built_without_booting_it(tmp_path: Path, keystore: dict[str, str]) -> None:
-    other = "linux/arm64" if os.uname().machine == "x86_64" else "linux/amd64"
-    done = ferry("build", "recipes/hello", "--platform", other, "-o", tmp_path / "x.tar", "--json", **keystore)
-    result = json.loads(done.stdout)
-    assert (result["platform"], result["booted"]) == (other, {})
-
-
 def test_a_package_that_the_archive_dropped_is_told_with_what_to_do(tmp_path: Path, keystore: dict[str, str]) -> None:
     recipe = copied("hello", tmp_path / "hello")
     lock = recipe / "recipe.lock.yaml"
@@ -208,8 +201,6 @@ def test_a_package_that_the_archive_dropped_is_told_with_what_to_do(tmp_path: Pa
 
 def test_services_of_another_processor_boot_where_it_is_emulated(tmp_path: Path, keystore: dict[str, str]) -> None:
     other = next(platform for platform in PLATFORMS if platform != builder_platform())
-    if not emulates(other):
-        pytest.skip(f"the kernel of this host has no emulator for {other} (qemu-user-static, binfmt_misc)")
     done = ferry(
         *("build", "recipes/hello", "--platform", str(other), "-o", tmp_path / "other.tar", "--json"),
         FERRY_STORE=str(tmp_path / "store"),
@@ -217,4 +208,5 @@ def test_services_of_another_processor_boot_where_it_is_emulated(tmp_path: Path,
     )
     document = json.loads(done.stdout)
     assert document["platform"] == str(other)
-    assert list(document["booted"]) == ["hello"]
+    # Without qemu-user-static and binfmt_misc it is built all the same, and not booted.
+    assert list(document["booted"]) == (["hello"] if emulates(other) else [])

@@ -55,7 +55,9 @@ def locked(recipe: Path) -> list[tuple[str, str, str]]:
 
 
 def test_what_a_minimal_host_lacks_is_locked_and_carried(recipe: Path, tmp_path: Path) -> None:
-    assert ", 1 files, 6 debs for the host\nenters the zone: 6 files, " in ferry("lock", recipe).stdout
+    told = ferry("lock", recipe).stdout.splitlines()
+    assert told[0].endswith(", 1 files, 6 debs for the host")
+    assert told[-1].startswith("enters the zone: 6 files, ")
     names = ("jq", "libjq1", "libonig5")
     assert locked(recipe) == [("bookworm", f"linux/{arch}", name) for arch in ("amd64", "arm64") for name in names]
     keystore = {"FERRY_KEYSTORE": str(tmp_path / "keystore")}

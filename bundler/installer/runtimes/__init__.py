@@ -15,6 +15,8 @@ from bundler.installer.runtimes.runtime import Runtime
 _PLACES = ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin")
 # Debian packages that bring one.
 PACKAGES = ("podman", "docker.io", "docker-ce", "containerd", "containerd.io")
+# Those that work by a daemon: it must run for the images to be loaded.
+DAEMONS = frozenset({"docker.io", "docker-ce", "containerd", "containerd.io"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

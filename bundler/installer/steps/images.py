@@ -10,6 +10,7 @@ from bundler.installer.images import OwnName, is_kept, kept_name, record_names
 from bundler.installer.runtimes import PACKAGES, find_runtime
 from bundler.installer.runtimes.runtime import Runtime, has, tagged
 from bundler.installer.steps.step import Action, Job
+from bundler.installer.suite import fitting
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item, Manifest
 from bundler.store import Store
@@ -66,9 +67,10 @@ def missing_names(manifest: Manifest, facts: Facts) -> tuple[str, ...]:
 
 
 def has_runtime(manifest: Manifest, facts: Facts) -> bool:
-    """Say whether a runtime is here, or comes with the bundle's packages."""
-    brought = any(item.name.partition("_")[0] in PACKAGES for item in manifest.of_kind("deb"))
-    return facts.runtime is not None or brought
+    """Say whether a runtime is here, or comes with those of the bundle's packages that fit this host."""
+    if facts.runtime is not None:
+        return True
+    return any(item.kind == "deb" and item.name.partition("_")[0] in PACKAGES for item in fitting(manifest, facts))
 
 
 def apply(job: Job) -> None:

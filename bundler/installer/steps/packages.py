@@ -12,6 +12,7 @@ from bundler.installer.packages import (
     purge_own,
     record_own,
 )
+from bundler.installer.runtimes import DAEMONS
 from bundler.installer.steps.step import Action, Job, list_reasons
 from bundler.installer.suite import fitting
 from bundler.installer.wanted import Wanted
@@ -61,7 +62,8 @@ def _name(item: Item) -> str:
 def apply(job: Job) -> None:
     """Ask apt what it would do, refuse what harms the host, write down what is new, then let apt do it.
 
-    The daemons of what is new are masked, so that they wait for whoever configures them.
+    The daemons of what is new are masked, so that they wait for whoever configures them, but for container runtimes,
+    which listen on a socket of root's alone and are to take the images.
     """
     apt = HostApt(job.layout)
     store = job.layout.store / "blobs/sha256"
@@ -78,7 +80,7 @@ def apply(job: Job) -> None:
     new = [change.name for change in changes if not change.old]
     record_own(job.layout, [*job.facts.own_packages, *new])
     debs = {_name(item): store / item.descriptor.sha256 for item in items if item.kind == "deb"}
-    mask(job.layout, {name: debs[name] for name in new if name in debs})
+    mask(job.layout, {name: debs[name] for name in new if name in debs and name not in DAEMONS})
     apt.install(wishes)
 
 

@@ -73,12 +73,19 @@ def test_a_bundle_that_needs_its_images_is_refused_without_a_runtime(
 
 def test_a_runtime_that_the_bundle_brings_counts(host: Host, facts: Facts, manifest: Manifest) -> None:
     podman = replace(manifest.items[0], kind="deb", name="podman_4.3.1_amd64.deb", version="4.3.1", to="")
+    facts = replace(facts, packages={}, os_codename="bookworm")
+    podman = replace(podman, source=(("package", "podman"), ("suite", "bookworm")))
     brought = replace(manifest, items=(*manifest.items, podman))
     told = f"the container runtime that comes with this bundle lacks {', '.join(NAMES)}"
     assert due(host, facts, brought, None) == (told, *NAMES)
-    plan = make_plan(wanted(host, facts, brought), replace(facts, packages={}))
+    plan = make_plan(wanted(host, facts, brought), facts)
     assert [action.step for action in plan.actions][:5] == ["store", "trust", "packages", "images", "release"]
     assert plan.idle_images == 0
+
+    left_out = replace(manifest, items=(*manifest.items, replace(podman, optional=True)))
+    elsewhere = replace(facts, os_codename="bullseye")
+    assert due(host, elsewhere, left_out, None) is None
+    assert make_plan(wanted(host, elsewhere, left_out), elsewhere).idle_images == 1
 
 
 def test_it_is_due_for_names_that_lack_or_lead_elsewhere(host: Host, facts: Facts, manifest: Manifest) -> None:

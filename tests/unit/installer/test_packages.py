@@ -18,13 +18,14 @@ from bundler.installer.packages import (
     Change,
     HostApt,
     check_changes,
+    goes_with,
     installed_packages,
     own_packages,
     parse_changes,
     record_own,
-    removable,
 )
 from bundler.installer.plan import make_plan
+from bundler.installer.removal import removable
 from bundler.installer.steps import packages
 from bundler.installer.wanted import Wanted, want
 from bundler.model.descriptor import OCTETS
@@ -237,9 +238,9 @@ def test_what_others_came_to_need_stays(host: Host) -> None:
         "Package: foreign\nVersion: 1.0\nDepends: middle\n",
     )
     apt = HostApt(host.layout)
-    assert removable(apt, ["middle", "top"]) == ["top"]
-    assert removable(apt, ["top"]) == ["top"]
-    assert removable(apt, []) == []
+    assert removable(goes_with(apt), ["middle", "top"]) == ["top"]
+    assert removable(goes_with(apt), ["top"]) == ["top"]
+    assert removable(goes_with(apt), []) == []
 
 
 def test_the_plan_counts_what_packages_take_when_unpacked(host: Host, facts: Facts, tmp_path: Path) -> None:

@@ -14,15 +14,16 @@ from rpms import Signer, Spec, build_rpm, make_repository, reason_unavailable
 from bundler.errors import HostError, IntegrityError, StepError
 from bundler.installer.facts import Facts, gather
 from bundler.installer.plan import make_plan
+from bundler.installer.removal import removable
 from bundler.installer.rpms import (
     Change,
     HostDnf,
     check_changes,
+    goes_with,
     installed_rpms,
     own_rpms,
     parse_changes,
     record_own,
-    removable,
     remove_own,
 )
 from bundler.installer.steps import rpms
@@ -309,9 +310,9 @@ def test_what_others_came_to_need_stays(rpm_host: Callable[..., Host]) -> None:
         Spec(name="foreign", tags=("Requires: middle",)),
     )
     dnf = HostDnf(host.layout)
-    assert removable(dnf, ["middle.noarch", "top.noarch"]) == ["top.noarch"]
-    assert removable(dnf, ["top.noarch"]) == ["top.noarch"]
-    assert removable(dnf, []) == []
+    assert removable(goes_with(dnf), ["middle.noarch", "top.noarch"]) == ["top.noarch"]
+    assert removable(goes_with(dnf), ["top.noarch"]) == ["top.noarch"]
+    assert removable(goes_with(dnf), []) == []
     record_own(host.layout, ["middle.noarch", "top.noarch"])
     remove_own(host.layout)
     assert set(installed_rpms(host.layout) or ()) == {"middle.noarch", "foreign.noarch"}
