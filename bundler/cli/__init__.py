@@ -22,7 +22,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "lock": ("bundler.cli.lock", "lock_group"),
     "build": ("bundler.cli.make", "build_command"),
     "scan": ("bundler.cli.scan", "scan_group"),
-    "why": ("bundler.cli.export", "why_command"),
+    "why": ("bundler.cli.why", "why_command"),
     "export": ("bundler.cli.export", "export_group"),
     "cache": ("bundler.cli.cache", "cache_group"),
     "verify": ("bundler.cli.check", "verify_command"),

@@ -1,17 +1,16 @@
-"""`ferry export` and `ferry why`: what a lock holds, for other tools and for readers."""
+"""`ferry export`: what a lock holds, for other tools."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from packaging.pylock import is_valid_pylock_path
-from packaging.utils import canonicalize_name
 
 from bundler.build import read_inputs
-from bundler.cli.make import store_directory
+from bundler.cli.make import RECIPE, store_directory
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.errors import RecipeError
@@ -19,13 +18,8 @@ from bundler.export import fetch_wheels, format_requirements, write_pylock, writ
 from bundler.load import read_lock
 from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS, Platform, parse_platform
-from bundler.model.wheel import LockedPackage
 from bundler.resolve.digests import Digests
 from bundler.store import Store, write_file
-
-_RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
-# More of them say nothing more to a reader.
-_MOST_CHAINS = 5
 
 
 def _platform(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +58,7 @@ def export_group() -> None:
         "连同目录一起，可离线使用 `uv pip sync` 和 `pip install -r`。",
     ),
 )
-@_RECIPE
+@RECIPE
 @_platform
 @click.option(
     "-o",
@@ -116,7 +110,7 @@ def pylock_command(recipe: Path, platform: str | None, output: Path, directory: 
         "按 RECIPE 的锁定文件写出带哈希的 requirements 文件；不下载任何内容。",
     ),
 )
-@_RECIPE
+@RECIPE
 @_platform
 @click.option(
     "-o",
@@ -143,67 +137,3 @@ def _platforms(lock: Lock, chosen: str | None) -> tuple[Platform, ...]:
         known = ", ".join(map(str, lock.platforms))
         raise RecipeError(f"expected one of {known}, got {platform}", place="--platform", hint="add it to the recipe")
     return (platform,)
-
-
-@click.command(
-    "why",
-    short_help=tr("Say what pulled a package into a lock.", "说明锁定文件为何包含某个包。"),
-    help=tr(
-        "Say which requirement pulled the Python package NAME into RECIPE's lock, and through what.",
-        "说明 RECIPE 的锁定文件因哪个需求、经由哪些包而包含 Python 包 NAME。",
-    ),
-    epilog=tr("Example:  ferry why recipes/agentscope httpx", "示例：ferry why recipes/agentscope httpx"),
-)
-@_RECIPE
-@click.argument("name")
-def why_command(recipe: Path, name: str) -> None:
-    """Show the chains to a package."""
-    lock = read_lock(recipe)
-    wanted = canonicalize_name(name)
-    sections = {"wheels": lock.wheels, "build": lock.build, "toolchain": lock.toolchain}
-    found = [
-        (section, package)
-        for section, packages in sections.items()
-        for package in packages
-        if canonicalize_name(package.name) == wanted
-    ]
-    if not found:
-        raise RecipeError(f'no Python package of the lock is called "{name}"', hint="see recipe.lock.yaml")
-    for section, package in found:
-        platforms = ", ".join(str(one) for one in lock.platforms if package.file_for(one))
-        click.echo(f"{package.name} {package.version} ({section}; {platforms})")
-        _print_chains(package, sections[section])
-
-
-def _print_chains(package: LockedPackage, packages: Sequence[LockedPackage]) -> None:
-    if not package.why:
-        click.echo("  " + tr("the lock does not say: lock the recipe again", "锁定文件未记录：请重新锁定"))
-        return
-    chains = sorted(_chains(package.name, {one.name: one.why for one in packages}), key=lambda one: (len(one), one))
-    for chain in chains[:_MOST_CHAINS]:
-        click.echo("  " + " > ".join(chain))
-    if (rest := len(chains) - _MOST_CHAINS) > 0:
-        click.echo("  " + tr(f"and {rest} more", f"另有 {rest} 条"))
-
-
-def _chains(name: str, why: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
-    """Yield, for each that pulled `name` directly, the shortest chain from a requirement down to it."""
-    for label in why[name]:
-        if label == name or label not in why:
-            yield label, name
-        elif above := _shortest(label, why, seen=frozenset({name})):
-            yield *above, name
-
-
-def _shortest(name: str, why: Mapping[str, Sequence[str]], *, seen: frozenset[str]) -> tuple[str, ...] | None:
-    """Return the shortest chain from a requirement to `name` that goes through none of `seen`."""
-    front: list[tuple[str, ...]] = [(name,)]
-    known = {*seen, name}
-    while front:
-        for chain in front:
-            if labels := [one for one in why[chain[0]] if one == chain[0] or one not in why]:
-                return (labels[0], *chain)
-        longer = {parent: (parent, *chain) for chain in reversed(front) for parent in reversed(why[chain[0]])}
-        front = [longer[parent] for parent in sorted(longer) if parent not in known]
-        known |= set(longer)
-    return None

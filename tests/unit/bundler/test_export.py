@@ -19,10 +19,13 @@ from values import recipe
 from bundler.errors import IntegrityError
 from bundler.export import ExportedWheel, fetch_wheels, format_pylock, format_requirements, write_pylock, write_wheels
 from bundler.load import format_lock
+from bundler.model.deb import LockedDeb
+from bundler.model.image import LockedBlob, LockedImage
 from bundler.model.lock import Lock
-from bundler.model.platform import PLATFORMS
+from bundler.model.platform import PLATFORMS, Platform
 from bundler.model.progress import Silent
 from bundler.model.python import PythonSource
+from bundler.model.reference import parse_reference
 from bundler.model.wheel import LockedFile, LockedPackage
 from bundler.resolve.tags import marker_environment, wheel_tags
 from bundler.resolve.wheel import resolve_wheels
@@ -199,7 +202,42 @@ def test_why_shows_the_chains_from_the_requirement_down(recipe_directory: Path) 
         "app 1.0 (toolchain; linux/amd64, linux/arm64)\n  app==1.0 > app\n"
     )
     done = ferry("why", recipe_directory, "none", code=3)
-    assert done.stderr == 'error: no Python package of the lock is called "none"\nhint: see recipe.lock.yaml\n'
+    assert done.stderr == 'error: nothing in the lock is called "none"\nhint: see recipe.lock.yaml\n'
+
+
+def test_why_of_system_packages_and_images(recipe_directory: Path) -> None:
+    def deb(name: str, platform: Platform, *why: str) -> LockedDeb:
+        return LockedDeb(
+            name=name,
+            version="1.6-2",
+            architecture=platform.debian,
+            path=f"pool/{name}.deb",
+            size=7,
+            sha256="d" * 64,
+            platform=platform,
+            suite="bookworm",
+            why=why,
+        )
+
+    image = LockedImage(
+        reference=parse_reference("r.bank.local/redis:7", place=""),
+        aliases=(),
+        platform=AMD64,
+        manifest=LockedBlob(media_type="application/vnd.oci.image.manifest.v1+json", size=3, sha256="e" * 64),
+        blobs=(LockedBlob(media_type="application/vnd.oci.image.config.v1+json", size=4, sha256="f" * 64),),
+        why=("chart web",),
+    )
+    debs = (deb("jq", AMD64, "jq"), deb("libjq1", AMD64, "jq"), deb("libjq1", ARM64, "jq"), deb("login", AMD64))
+    lock = replace(small_lock(), os_debs=debs, images=(image,))
+    (recipe_directory / "recipe.lock.yaml").write_text(format_lock(lock))
+    assert ferry("why", recipe_directory, "libjq1").stdout == (
+        "libjq1 1.6-2 (os_debs; linux/amd64, linux/arm64)\n  jq > libjq1\n"
+    )
+    assert ferry("why", recipe_directory, "jq").stdout == "jq 1.6-2 (os_debs; linux/amd64)\n  the recipe names it\n"
+    assert ferry("why", recipe_directory, "login").stdout.endswith("\n  apt adds it to every system\n")
+    assert ferry("why", recipe_directory, "r.bank.local/redis:7").stdout == (
+        "r.bank.local/redis:7 (linux/amd64)\n  chart web\n"
+    )
 
 
 def test_why_of_a_lock_that_does_not_say(recipe_directory: Path) -> None:
