@@ -53,6 +53,7 @@ def test_a_file_of_hashes_locks_what_it_pins(shared: Callable[[str], Path], tmp_
     pins = shared(f"examples/{name}")
     recipe = tmp_path / "agentscope"
     shutil.copytree(CHECKOUT / "recipes/agentscope", recipe, ignore=shutil.ignore_patterns("*.lock.yaml"))
+    shutil.copytree(CHECKOUT / "recipes/shared", tmp_path / "shared")
     text = (recipe / "recipe.yaml").read_text()
     head, _, rest = text.partition("wheels:\n")
     assert rest
