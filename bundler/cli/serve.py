@@ -34,8 +34,8 @@ _LEAST_TOKEN = 16
         "Verify BUNDLE, then serve it read-only and without unpacking it: images as a registry, wheels as a package "
         "index, Debian and RPM packages as repositories, files, and the bundle itself. The page / lists it all.\n\n"
         "Other hosts than this one are answered over TLS only.",
-        "先校验 BUNDLE，然后只读地提供其内容，不解包：镜像（镜像仓库）、wheel（Python 索引）、Debian 包和 RPM 包（软件源）、"
-        "文件，以及数据包本身。页面 / 列出全部内容。\n\n"
+        "先校验 BUNDLE，然后只读地提供其内容，不解包：镜像（镜像仓库）、wheel（Python 索引）、"
+        "Debian 包和 RPM 包（软件源）、文件，以及数据包本身。页面 / 列出全部内容。\n\n"
         "仅通过 TLS 回应其他主机。",
     ),
     epilog=tr(
