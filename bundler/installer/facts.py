@@ -33,6 +33,9 @@ GROUND = (
     "/usr/local/bin",
     "/var/lib/private",
     "/var/cache/private",
+    "/etc/cni/net.d",
+    "/etc/cni",
+    "/var/lib/containers",
 )
 
 

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bundler.installer.layout import Layout
+from bundler.installer.packages import own_packages
 from bundler.installer.runtimes import find_runtime
+from bundler.installer.runtimes.podman import Podman
 from bundler.store import write_file
 
+_PODMAN, _STORAGE = "podman", "/var/lib/containers"
 _LINE = re.compile(r"(\S+) (\S+) ([0-9a-f]{64}(?:,[0-9a-f]{64})*)")
 
 
@@ -69,3 +72,15 @@ def remove_images(layout: Layout) -> None:
             if runtime is not None and one.runtime == runtime_name and there.get(one.name) in one.digests:
                 runtime.remove(one.name)
     record_names(layout, ())
+
+
+def forget_storage(layout: Layout, absent: Sequence[str]) -> None:
+    """Remove the storage of a podman that came with Ferry, where there was none before and nothing is in it.
+
+    Raises:
+        StepError: podman does not answer.
+    """
+    if _PODMAN in own_packages(layout) and _STORAGE in absent:
+        runtime = find_runtime(layout, _PODMAN)
+        if isinstance(runtime, Podman):
+            runtime.forget()

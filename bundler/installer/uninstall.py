@@ -10,7 +10,7 @@ from bundler.errors import HostError, IntegrityError
 from bundler.installer.apply import read_absent, remove_ground
 from bundler.installer.drivers import remove_drivers
 from bundler.installer.facts import installed_manifest
-from bundler.installer.images import remove_images
+from bundler.installer.images import forget_storage, remove_images
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import remove_own
@@ -47,6 +47,7 @@ def uninstall(
             if not keep_drivers:
                 remove_drivers(layout)
             remove_images(layout)
+            forget_storage(layout, absent)
             remove_own(layout)
             systemd.reload()
             remove_own_rpms(layout)

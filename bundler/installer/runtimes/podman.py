@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,23 @@ class Podman:
             names = () if one.nothing("Names") else one.texts("Names", [])
             found |= dict.fromkeys(names, one.text("Id").removeprefix("sha256:"))
         return found
+
+    def forget(self) -> None:
+        """Remove the whole storage, where nothing is in it; what podman once used is there for ever otherwise.
+
+        Raises:
+            StepError: podman does not answer.
+        """
+        argv = [self.program, "ps", "--all", "--quiet", "--external"]
+        if self.images() or run(argv, timeout_s=ASK_TIMEOUT_S).stdout.strip():
+            return
+        # It would leave an empty configuration in the administrator's home.
+        with tempfile.TemporaryDirectory(prefix="ferry-podman-") as home:
+            environment = {"HOME": home, "XDG_CONFIG_HOME": home}
+            run([self.program, "system", "reset", "--force"], timeout_s=LOAD_TIMEOUT_S, environment=environment)
+        for path in (_STORAGE, "/var/lib/containers/cache"):
+            shutil.rmtree(self.layout.at(path), ignore_errors=True)
+        self.layout.at("/etc/cni/net.d/cni.lock").unlink(missing_ok=True)
 
     def _storage(self) -> Path:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bundler.errors import HostError, StepError
 from bundler.installer.facts import Facts
-from bundler.installer.images import OwnName, is_kept, kept_name, record_names
+from bundler.installer.images import OwnName, forget_storage, is_kept, kept_name, record_names
 from bundler.installer.runtimes import PACKAGES, find_runtime
 from bundler.installer.runtimes.runtime import Runtime, has, tagged
 from bundler.installer.steps.step import Action, Job
@@ -141,3 +141,4 @@ def undo(job: Job) -> None:
             if is_kept(name) and name not in before:
                 runtime.remove(name)
     record_names(job.layout, job.facts.own_names)
+    forget_storage(job.layout, job.facts.absent)
