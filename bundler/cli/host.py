@@ -215,7 +215,8 @@ def _show_plan(plan: Plan, stopped_at: str | None) -> None:
         count = plan.idle_images
         click.echo(
             tr(
-                f"{count} images stay in the store: no container runtime (podman, docker, containerd) is here.",
+                f"{count} {'image stays' if count == 1 else 'images stay'} in the store: "
+                "no container runtime (podman, docker, containerd) is here.",
                 f"{count} 个镜像仅保留在内容库中：本机没有容器运行时（podman、docker、containerd）。",
             )
         )
@@ -348,7 +349,8 @@ def _show_status(found: Status) -> None:
 def _images_line(found: Status) -> str:
     count = found.images
     if not found.runtime:
-        return tr(f"{count} images in the store, no container runtime", f"{count} 个镜像在内容库中，无容器运行时")
+        named = f"{count} {'image' if count == 1 else 'images'}"
+        return tr(f"{named} in the store, no container runtime", f"{count} 个镜像在内容库中，无容器运行时")
     if found.missing_names:
         lacks = ", ".join(found.missing_names)
         return tr(f"{found.runtime} lacks images: {lacks}", f"{found.runtime} 缺少镜像：{lacks}")
