@@ -348,13 +348,13 @@ def _show_status(found: Status) -> None:
 
 def _images_line(found: Status) -> str:
     count = found.images
+    named = f"{count} {'image' if count == 1 else 'images'}"
     if not found.runtime:
-        named = f"{count} {'image' if count == 1 else 'images'}"
         return tr(f"{named} in the store, no container runtime", f"{count} 个镜像在内容库中，无容器运行时")
     if found.missing_names:
         lacks = ", ".join(found.missing_names)
         return tr(f"{found.runtime} lacks images: {lacks}", f"{found.runtime} 缺少镜像：{lacks}")
-    return tr(f"{count} images in {found.runtime}", f"{found.runtime} 中有 {count} 个镜像")
+    return tr(f"{named} in {found.runtime}", f"{found.runtime} 中有 {count} 个镜像")
 
 
 @host_group.command("uninstall", help=tr("Remove everything that was installed.", "卸载全部内容。"))
