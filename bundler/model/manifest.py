@@ -26,24 +26,6 @@ from bundler.model.service import Probe, Service
 FORMAT = "ferry/bundle/v1"
 HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
 FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
-KINDS = (
-    "python",
-    "toolchain",
-    "wheel",
-    "file",
-    "image",
-    "layer",
-    "deb",
-    "apt",
-    "rpm",
-    "dnf",
-    "driver",
-    "upstream",
-    "chart",
-    "artifact",
-    "report",
-    "sbom",
-)
 # Texts of services become lines of unit files.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # These become names of files on the host, and arguments of apt and dnf.

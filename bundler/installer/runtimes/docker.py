@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.installer.runtimes.runtime import ASK_TIMEOUT_S, LOAD_TIMEOUT_S, tagged
+from bundler.installer.runtimes.runtime import ASK_TIMEOUT_S, LOAD_TIMEOUT_S, CommandLine, tagged
 from bundler.installer.runtimes.stream import write_layout
 from bundler.model.manifest import Item
 from bundler.model.reference import HUB
@@ -17,10 +17,9 @@ _FORMAT = "{{.Repository}}:{{.Tag}} {{.ID}}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Docker:
+class Docker(CommandLine):
     """Docker of this host, by its command line."""
 
-    program: str
     name: str = "docker"
 
     def names(self, item: Item) -> tuple[str, ...]:
@@ -47,22 +46,6 @@ class Docker:
         tags = [self.names(item) for item in items]
         argv = [self.program, "load", "--quiet"]
         feed(argv, lambda out: write_layout(out, items, store, tags=tags), timeout_s=LOAD_TIMEOUT_S)
-
-    def tag(self, name: str, more: str) -> None:
-        """Give an image one name more.
-
-        Raises:
-            StepError: it is not there.
-        """
-        run([self.program, "tag", name, more], timeout_s=ASK_TIMEOUT_S)
-
-    def remove(self, name: str) -> None:
-        """Remove a name, and with its last name the image.
-
-        Raises:
-            StepError: a container uses the image.
-        """
-        run([self.program, "rmi", name], timeout_s=ASK_TIMEOUT_S)
 
 
 def in_full(name: str) -> str:

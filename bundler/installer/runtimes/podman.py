@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bundler.errors import StepError
 from bundler.installer.layout import Layout
-from bundler.installer.runtimes.runtime import ASK_TIMEOUT_S, LOAD_TIMEOUT_S, tagged
+from bundler.installer.runtimes.runtime import ASK_TIMEOUT_S, LOAD_TIMEOUT_S, CommandLine, tagged
 from bundler.installer.runtimes.stream import layout_index
 from bundler.model.document import Fields
 from bundler.model.manifest import Item
@@ -30,10 +30,9 @@ _ACCEPT_LAYOUTS = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Podman:
+class Podman(CommandLine):
     """podman of this host, by its command line."""
 
-    program: str
     layout: Layout
     name: str = "podman"
 
@@ -119,19 +118,3 @@ class Podman:
         own = work / "policy.json"
         own.write_text(json.dumps(_ACCEPT_LAYOUTS))
         return [f"--signature-policy={own}"]
-
-    def tag(self, name: str, more: str) -> None:
-        """Give an image one name more.
-
-        Raises:
-            StepError: it is not there.
-        """
-        run([self.program, "tag", name, more], timeout_s=ASK_TIMEOUT_S)
-
-    def remove(self, name: str) -> None:
-        """Remove a name, and with its last name the image.
-
-        Raises:
-            StepError: a container uses the image.
-        """
-        run([self.program, "rmi", name], timeout_s=ASK_TIMEOUT_S)

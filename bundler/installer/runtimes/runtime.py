@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from bundler.model.manifest import Item
+from bundler.run import run
 from bundler.store import Store
 
 LOAD_TIMEOUT_S = 3600
@@ -34,6 +36,29 @@ class Runtime(Protocol):
 
     def remove(self, name: str) -> None:
         """Take a name away, and with its last name the image."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandLine:
+    """What `docker` and `podman` have in common: `program` is either."""
+
+    program: str
+
+    def tag(self, name: str, more: str) -> None:
+        """Give an image one name more.
+
+        Raises:
+            StepError: it is not there.
+        """
+        run([self.program, "tag", name, more], timeout_s=ASK_TIMEOUT_S)
+
+    def remove(self, name: str) -> None:
+        """Remove a name, and with its last name the image.
+
+        Raises:
+            StepError: a container uses the image.
+        """
+        run([self.program, "rmi", name], timeout_s=ASK_TIMEOUT_S)
 
 
 def tagged(name: str) -> str:
