@@ -18,10 +18,12 @@ from pathlib import Path
 from bundles import SIGNER, Key, packed, small_manifest
 
 from bundler.errors import StepError
+from bundler.installer.facts import Facts
 from bundler.installer.install import Options, Outcome, install
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan
 from bundler.installer.systemd import UnitState
+from bundler.installer.wanted import Wanted, want
 from bundler.medium import Ask, Medium
 from bundler.model.descriptor import LAYER, WHEEL
 from bundler.model.manifest import Manifest
@@ -30,6 +32,7 @@ from bundler.model.progress import Silent
 from bundler.model.service import Service
 from bundler.store import Store
 from bundler.tree import pack_layer
+from bundler.verify import read_trust
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PYTHON = "/opt/ferry/toolchains/0123456789abcdef/usr/bin/python3.11"
@@ -240,3 +243,8 @@ def _wheel() -> bytes:
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name), text)
     return out.getvalue()
+
+
+def wanted(host: Host, facts: Facts, manifest: Manifest) -> Wanted:
+    """Return the state that a manifest wants of a host, without changes of the operator."""
+    return want(manifest, "0" * 64, read_trust(host.trust), facts, changes={}, python=PYTHON)

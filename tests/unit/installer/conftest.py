@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hosts import Host, free_port, host_bundle, service
 
+from bundler.installer.facts import Facts, gather
 from bundler.model.service import Service
 
 
@@ -16,6 +17,12 @@ def host(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path / "host")
     yield made
     made.close()
+
+
+@pytest.fixture
+def facts(host: Host) -> Facts:
+    """What the host is before anything is installed."""
+    return gather(host.layout, host.systemd)
 
 
 @pytest.fixture

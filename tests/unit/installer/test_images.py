@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hosts import PYTHON, Host, host_manifest, service
+from hosts import Host, host_manifest, service, wanted
 
 from bundler.errors import HostError, IntegrityError
 from bundler.installer.facts import Facts, gather
@@ -18,17 +18,10 @@ from bundler.installer.runtimes.docker import in_full
 from bundler.installer.runtimes.runtime import tagged
 from bundler.installer.status import read_status
 from bundler.installer.steps import images
-from bundler.installer.wanted import Wanted, want
 from bundler.model.manifest import Item, Manifest, format_manifest, parse_manifest
-from bundler.verify import read_trust
 
 CONFIG = "c" * 64
 NAMES = ("ferry.local/app:1", f"r.local:5000/app@sha256:{'a' * 64}")
-
-
-@pytest.fixture
-def facts(host: Host) -> Facts:
-    return gather(host.layout, host.systemd)
 
 
 @pytest.fixture
@@ -39,10 +32,6 @@ def manifest(tmp_path: Path) -> Manifest:
 
 def image(manifest: Manifest) -> Item:
     return replace(manifest.items[0], kind="image", name=NAMES[0], names=NAMES, config=CONFIG)
-
-
-def wanted(host: Host, facts: Facts, manifest: Manifest) -> Wanted:
-    return want(manifest, "0" * 64, read_trust(host.trust), facts, changes={}, python=PYTHON)
 
 
 def due(host: Host, facts: Facts, manifest: Manifest, runtime: RuntimeFact | None) -> tuple[str, ...] | None:

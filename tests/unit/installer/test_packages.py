@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hosts import PYTHON, Host, host_manifest, service
+from hosts import PYTHON, Host, host_manifest, service, wanted
 from packages import make_deb
 
 from bundler.aptrepo import list_debs
 from bundler.errors import HostError, IntegrityError
-from bundler.installer.facts import Facts, gather
+from bundler.installer.facts import Facts
 from bundler.installer.packages import (
     Change,
     HostApt,
@@ -27,7 +27,7 @@ from bundler.installer.packages import (
 from bundler.installer.plan import make_plan
 from bundler.installer.removal import removable
 from bundler.installer.steps import packages
-from bundler.installer.wanted import Wanted, want
+from bundler.installer.wanted import want
 from bundler.model.descriptor import OCTETS
 from bundler.model.manifest import Item, Manifest, format_manifest, parse_manifest
 from bundler.store import Store
@@ -54,17 +54,8 @@ def with_debs(manifest: Manifest, suite: str = "bookworm", optional: bool = Fals
 
 
 @pytest.fixture
-def facts(host: Host) -> Facts:
-    return gather(host.layout, host.systemd)
-
-
-@pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
     return host_manifest(tmp_path, [service("agent", 8090)])[0]
-
-
-def wanted(host: Host, facts: Facts, manifest: Manifest) -> Wanted:
-    return want(manifest, "0" * 64, read_trust(host.trust), facts, changes={}, python=PYTHON)
 
 
 def reason(host: Host, facts: Facts, manifest: Manifest, here: Mapping[str, str]) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from hosts import PYTHON, Host, host_bundle, service
 
 from bundler.errors import HostError
-from bundler.installer.facts import Facts, Space, gather
+from bundler.installer.facts import Facts, Space
 from bundler.installer.plan import Plan, make_plan
 from bundler.installer.ports import listeners
 from bundler.installer.preflight import check_host, check_owner, check_plan
@@ -21,11 +21,6 @@ from bundler.verify import read_trust
 from hosts import host_manifest  # isort: skip
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def facts(host: Host) -> Facts:
-    return gather(host.layout, host.systemd)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hosts import PYTHON, Host, host_manifest, service
+from hosts import Host, host_manifest, service, wanted
 from rpms import Signer, Spec, build_rpm, make_repository, reason_unavailable
 
 from bundler.errors import HostError, IntegrityError, StepError
-from bundler.installer.facts import Facts, gather
+from bundler.installer.facts import Facts
 from bundler.installer.plan import make_plan
 from bundler.installer.removal import removable
 from bundler.installer.rpms import (
@@ -27,9 +27,7 @@ from bundler.installer.rpms import (
     remove_own,
 )
 from bundler.installer.steps import rpms
-from bundler.installer.wanted import Wanted, want
 from bundler.model.manifest import Item, Manifest, format_manifest, parse_manifest
-from bundler.verify import read_trust
 
 HINT = "lock the recipe for this host: ferry target probe, then ferry lock --target"
 # As dnf 4.14 prints it; the last name is too long for its column.
@@ -68,17 +66,8 @@ def with_rpms(manifest: Manifest, **versions: str) -> Manifest:
 
 
 @pytest.fixture
-def facts(host: Host) -> Facts:
-    return gather(host.layout, host.systemd)
-
-
-@pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
     return host_manifest(tmp_path, [service("agent", 8090)])[0]
-
-
-def wanted(host: Host, facts: Facts, manifest: Manifest) -> Wanted:
-    return want(manifest, "0" * 64, read_trust(host.trust), facts, changes={}, python=PYTHON)
 
 
 def reason(host: Host, facts: Facts, manifest: Manifest, here: Mapping[str, str]) -> str | None:
