@@ -7,12 +7,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Protocol
 
 from bundler.archive import BLOCK, END, Span, check_header, padding
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
-from bundler.model.manifest import Entry
+from bundler.model.manifest import Entry, Manifest
 from bundler.model.volume import Part
 from bundler.store import PIECE_BYTES
 from keystore import sm3
@@ -30,6 +31,24 @@ class Sink(Protocol):
         """`count` more bytes of this entry came and are right; a whole entry comes at once, or volume by volume."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """Who takes part while a bundle is read.
+
+    `started` hears of the manifest once it is believed, before the rest is read; `advance` hears of bytes read, from
+    any thread; `sink` takes the entries that are `wanted`.
+    """
+
+    sink: Sink | None = None
+    wanted: Callable[[Entry], bool] = lambda entry: True
+    advance: Callable[[int], None] = lambda count: None
+    started: Callable[[Manifest], None] = lambda manifest: None
+
+    def sink_for(self, entry: Entry) -> Sink | None:
+        """Return who takes this entry."""
+        return self.sink if self.sink is not None and self.wanted(entry) else None
+
+
 class _Digest(Protocol):
     def update(self, data: memoryview) -> None: ...
     def hexdigest(self) -> str: ...
@@ -38,19 +57,10 @@ class _Digest(Protocol):
 class Checks:
     """Checks what stands in a tar on all cores: one piece of work per entry, one per chunk of a large entry."""
 
-    def __init__(
-        self,
-        fd: int,
-        algorithm: str,
-        sink: Sink | None,
-        wanted: Callable[[Entry], bool],
-        advance: Callable[[int], None],
-    ) -> None:
+    def __init__(self, fd: int, algorithm: str, reading: Reading) -> None:
         self._fd = fd
         self._algorithm = algorithm
-        self._sink = sink
-        self._wanted = wanted
-        self._advance = advance
+        self._reading = reading
         self._errors: list[tuple[int, FerryError]] = []
         self._lock = threading.Lock()
         self._open_pieces: dict[int, int] = {}
@@ -120,14 +130,14 @@ class Checks:
             with self._lock:
                 self._open_pieces[span.header] -= 1
                 last = self._open_pieces[span.header] == 0
-            if last and self._sink is not None and self._wanted(span.entry):
-                self._sink.finish(part.entry, part.length)
+            if last and (sink := self._reading.sink_for(span.entry)) is not None:
+                sink.finish(part.entry, part.length)
 
         return job
 
     def _hash(self, span: Span, start: int, length: int, algorithm: str, expected: str) -> None:
         entry, at = span.entry, span.data + start - span.part.start
-        sink = self._sink if self._sink is not None and self._wanted(entry) else None
+        sink = self._reading.sink_for(entry)
         digest: _Digest = sm3.new() if algorithm == "sm3" else hashlib.sha256()
         buffer = memoryview(bytearray(min(PIECE_BYTES, length)))
         done = 0
@@ -139,7 +149,7 @@ class Checks:
             digest.update(view[:count])
             if sink is not None:
                 sink.write(entry, start + done, view[:count])
-            self._advance(count)
+            self._reading.advance(count)
             done += count
         got = digest.hexdigest()
         if got != expected:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from bundler.checks import Sink
+from bundler.checks import Reading
 from bundler.errors import FerryError, HostError, IntegrityError
-from bundler.model.manifest import Entry, Manifest
 from bundler.model.volume import Label
 from bundler.verify import Policy, verify
 from bundler.volumes import is_volume, read_label, verify_volume, volume_name
@@ -32,25 +31,20 @@ class Medium:
         policy: Policy,
         *,
         now: datetime,
-        sink: Sink | None = None,
-        wanted: Callable[[Entry], bool] = lambda entry: True,
-        advance: Callable[[int], None] = lambda count: None,
-        started: Callable[[Manifest], None] = lambda manifest: None,
+        reading: Reading | None = None,
     ) -> None:
-        """Check all of the bundle, and give what is `wanted` to `sink`.
+        """Check all of the bundle; `reading` takes part on the way.
 
         Raises:
             TrustError, IntegrityError: bytes are refused; volumes to be carried again are listed.
             HostError: volumes are missing.
         """
         if not self.is_volume:
-            verify(self.path, policy, now=now, sink=sink, wanted=wanted, advance=advance, started=started)
+            verify(self.path, policy, now=now, reading=reading)
             return
 
         def check(path: Path) -> Label:
-            return verify_volume(
-                path, policy, now=now, sink=sink, wanted=wanted, advance=advance, started=started
-            ).label
+            return verify_volume(path, policy, now=now, reading=reading).label
 
         self._check_all(check)
 

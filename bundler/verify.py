@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,9 +24,9 @@ from bundler.archive import (
     total_size,
 )
 from bundler.attest import check
-from bundler.checks import Checks, Sink
+from bundler.checks import Checks, Reading
 from bundler.errors import IntegrityError, TrustError
-from bundler.model.manifest import Entry, Manifest, parse_manifest
+from bundler.model.manifest import Manifest, parse_manifest
 from keystore.errors import KeystoreError
 from keystore.sm2 import PublicKey
 
@@ -97,24 +96,20 @@ def verify(
     policy: Policy,
     *,
     now: datetime,
-    sink: Sink | None = None,
-    wanted: Callable[[Entry], bool] = lambda entry: True,
-    advance: Callable[[int], None] = lambda count: None,
-    started: Callable[[Manifest], None] = lambda manifest: None,
+    reading: Reading | None = None,
 ) -> VerifiedBundle:
-    """Check a whole bundle, reading it once; give entries that are `wanted` to `sink` on the way.
-
-    `started` hears of the manifest when its signature is right and before the rest is read. Memory is constant.
+    """Check a whole bundle, reading it once; `reading` takes part on the way. Memory is constant.
 
     Raises:
         TrustError, IntegrityError: as the steps say. A sink's own errors pass through.
     """
+    reading = reading or Reading()
     with open_bundle(path) as stream:
         head = read_head(stream)
         manifest, key = read_manifest(head, policy, now=now)
-        started(manifest)
+        reading.started(manifest)
         _check_size(stream, manifest, head.end)
-        checks = Checks(stream.fileno(), policy.algorithm, sink, wanted, advance)
+        checks = Checks(stream.fileno(), policy.algorithm, reading)
         checks.run(list(spans(manifest, head.end)), total_size(manifest, head.end) - len(END))
     return VerifiedBundle(
         path=path,

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundler.archive import BLOCK, END, Head, Span, header, lay_out, padding, read_head, spans
-from bundler.checks import Checks, Sink
+from bundler.checks import Checks, Reading
 from bundler.errors import HostError, IntegrityError, RecipeError
-from bundler.model.manifest import HEAD_NAMES, Entry, Manifest
+from bundler.model.manifest import HEAD_NAMES, Manifest
 from bundler.model.volume import LABEL_BYTES, NAME, Label, Part, cut, format_label, parse_label
 from bundler.store import PIECE_BYTES
 from bundler.verify import Policy, open_bundle, read_manifest, verify
@@ -65,8 +65,7 @@ def split(
     volume_bytes: int,
     policy: Policy,
     now: datetime,
-    started: Callable[[Manifest], None],
-    advance: Callable[[int], None],
+    reading: Reading,
 ) -> tuple[Path, ...]:
     """Verify a bundle and write its volumes into a directory; return their paths in order.
 
@@ -75,7 +74,7 @@ def split(
         RecipeError: the size is too small for a part that cannot be cut.
         HostError: a volume cannot be written, or is there already. No volume is left then.
     """
-    verified = verify(bundle, policy, now=now, started=started, advance=advance)
+    verified = verify(bundle, policy, now=now, reading=reading)
     with open_bundle(bundle) as stream:
         head = read_head(stream)
         if head.manifest != verified.manifest_bytes:
@@ -88,7 +87,7 @@ def split(
             for number, parts in enumerate(volumes, 1):
                 label = Label(manifest_sha256=digest, volume_bytes=volume_bytes, number=number, count=len(volumes))
                 path = directory / volume_name(bundle.name, number, len(volumes))
-                _write(path, _volume(stream, head, label, parts, places, advance))
+                _write(path, _volume(stream, head, label, parts, places, reading.advance))
                 written.append(path)
         except BaseException:
             for path in written:
@@ -147,24 +146,22 @@ def verify_volume(
     policy: Policy,
     *,
     now: datetime,
-    sink: Sink | None = None,
-    wanted: Callable[[Entry], bool] = lambda entry: True,
-    advance: Callable[[int], None] = lambda count: None,
-    started: Callable[[Manifest], None] = lambda manifest: None,
+    reading: Reading | None = None,
 ) -> VerifiedVolume:
-    """Check one volume against the signed manifest at its head; give parts of entries that are `wanted` to `sink`.
+    """Check one volume against the signed manifest at its head; `reading` takes part on the way.
 
     Raises:
         TrustError, IntegrityError: it is refused.
     """
+    reading = reading or Reading()
     with open_bundle(path) as stream:
         head = read_head(stream)
         manifest, key = read_manifest(head, policy, now=now)
-        started(manifest)
+        reading.started(manifest)
         label = _label(stream, head)
         all_spans = list(lay_out(_parts(manifest, head, label), head.end + _LABEL_TAR_BYTES))
         _check_size(stream, all_spans)
-        Checks(stream.fileno(), policy.algorithm, sink, wanted, advance).run(all_spans, _end(all_spans))
+        Checks(stream.fileno(), policy.algorithm, reading).run(all_spans, _end(all_spans))
     return VerifiedVolume(path=path, label=label, manifest=manifest, head=head, key=key)
 
 

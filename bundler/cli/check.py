@@ -49,7 +49,7 @@ def verify_command(bundles: tuple[Path, ...], as_json: bool, **choices: Any) -> 
         return
     for bundle in bundles:
         with Shown() as progress:
-            verified = verify(bundle, policy, now=datetime.now(UTC), **shown(progress))
+            verified = verify(bundle, policy, now=datetime.now(UTC), reading=shown(progress))
         _print_verified(verified, as_json)
 
 
@@ -60,7 +60,7 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
     for path in paths:
         try:
             with Shown() as progress:
-                volume = verify_volume(path, policy, now=datetime.now(UTC), **shown(progress))
+                volume = verify_volume(path, policy, now=datetime.now(UTC), reading=shown(progress))
         except IntegrityError as error:
             wrong[path] = error
             continue

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import click
 
+from bundler.checks import Reading
 from bundler.cli.keystore import keystore_dir
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.errors import TrustError
 from bundler.installer.facts import read_anchors
 from bundler.installer.layout import Layout
-from bundler.model.manifest import Manifest
 from bundler.verify import PROFILES, Policy, read_trust
 from keystore.file import FileKeystore, exists
 from keystore.sm2 import PublicKey
-
-
-class Hearing(TypedDict):
-    """How a check reports."""
-
-    started: Callable[[Manifest], None]
-    advance: Callable[[int], None]
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,9 +77,9 @@ def _own_keys() -> tuple[PublicKey, ...]:
     return tuple(keystore.public(name) for name in keystore.names())
 
 
-def shown(progress: Shown) -> Hearing:
+def shown(progress: Shown) -> Reading:
     """Let a check report to bars of its own."""
-    return {
-        "started": lambda manifest: progress.start("verify", sum(entry.size for entry in manifest.entries)),
-        "advance": progress.advance,
-    }
+    return Reading(
+        started=lambda manifest: progress.start("verify", sum(entry.size for entry in manifest.entries)),
+        advance=progress.advance,
+    )

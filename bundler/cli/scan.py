@@ -12,6 +12,7 @@ from bundler.build import scan
 from bundler.cli.findings import egress_document, print_report
 from bundler.cli.make import store_directory
 from bundler.cli.messages import tr
+from bundler.cli.policy import shown
 from bundler.cli.progress import Shown
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.scan.bundle import scan_bundle
@@ -85,8 +86,7 @@ def _bundle(path: Path, trust: tuple[Path, ...], store: Store, progress: Shown) 
         path,
         Policy(trusted=tuple(read_trust(one) for one in trust), accept_expired=True),
         now=datetime.now(UTC),
-        started=lambda manifest: progress.start("verify", sum(entry.size for entry in manifest.entries)),
-        advance=progress.advance,
+        reading=shown(progress),
     )
     progress.start("egress", 0)
     return scan_bundle(verified, store)

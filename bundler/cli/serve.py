@@ -92,7 +92,7 @@ def serve_command(
     listening = _listening(listen, tls_cert, tls_key, token_file, plain=plain)
     policy = make_policy(**choices)
     with Shown() as progress:
-        verified = verify(bundle, policy, now=datetime.now(UTC), **shown(progress))
+        verified = verify(bundle, policy, now=datetime.now(UTC), reading=shown(progress))
     held = OpenBundle(verified)
     try:
         _serve(Server(held, make_routes(held), listening), verified, as_json=as_json)

@@ -57,7 +57,7 @@ def split_command(bundle: Path, size: str, output: Path | None, as_json: bool, *
             volume_bytes=volume_bytes,
             policy=policy,
             now=datetime.now(UTC),
-            **shown(progress),
+            reading=shown(progress),
         )
     if as_json:
         click.echo(json.dumps({"volumes": [{"path": str(one), "size": one.stat().st_size} for one in paths]}))

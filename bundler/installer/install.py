@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bundler.archive import Head, read_head
+from bundler.checks import Reading
 from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
 from bundler.installer.facts import Facts, gather, read_anchors
@@ -140,4 +141,4 @@ def _read(bundle: Path) -> Head:
 
 def _verify_only(medium: Medium, policy: Policy, plan: Plan, *, now: datetime, progress: Progress) -> None:
     progress.start("verify", sum(entry.size for entry in plan.wanted.manifest.entries))
-    medium.verify(policy, now=now, advance=progress.advance)
+    medium.verify(policy, now=now, reading=Reading(advance=progress.advance))

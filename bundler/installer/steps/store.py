@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path
 
+from bundler.checks import Reading
 from bundler.errors import IntegrityError
 from bundler.installer.facts import Facts
 from bundler.installer.steps.step import Action, Job
@@ -35,14 +36,13 @@ def apply(job: Job) -> None:
     sink = _Parts(store)
     try:
         job.progress.start("verify", sum(entry.size for entry in job.wanted.manifest.entries))
-        job.medium.verify(
-            job.policy,
-            now=job.now,
+        reading = Reading(
             sink=sink,
             wanted=lambda entry: known.get(entry.sha256) != entry.size,
             advance=job.progress.advance,
             started=lambda manifest: _check_same(manifest, job.wanted.manifest),
         )
+        job.medium.verify(job.policy, now=job.now, reading=reading)
         sink.adopt_all()
     finally:
         sink.close()

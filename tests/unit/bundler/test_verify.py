@@ -12,6 +12,7 @@ import pytest
 from bundles import DEFECTS, SIGNER, STRANGER, Defect, packed, small_bundle, small_manifest
 
 from bundler.archive import read_head, spans
+from bundler.checks import Reading
 from bundler.errors import FerryError, IntegrityError, TrustError
 from bundler.model.manifest import Entry, format_manifest, parse_manifest
 from bundler.model.service import Service
@@ -46,7 +47,7 @@ class Collector:
 @pytest.mark.parametrize("algorithm", ["sm3", "sha256"])
 def test_a_good_bundle_passes_and_reaches_the_sink(bundle: Path, algorithm: str) -> None:
     sink = Collector()
-    verified = verify(bundle, replace(POLICY, algorithm=algorithm), now=NOW, sink=sink)
+    verified = verify(bundle, replace(POLICY, algorithm=algorithm), now=NOW, reading=Reading(sink=sink))
     manifest, contents = small_manifest([b"one" * 1000, b"two" * 700, b"three"])
     assert verified.manifest == manifest
     assert {name: bytes(data) for name, data in sink.data.items()} == contents
@@ -110,7 +111,7 @@ def test_a_defective_entry_is_never_confirmed_to_the_sink(tmp_path: Path) -> Non
     path.write_bytes(DEFECTS[0].spoil(small_bundle()))
     sink = Collector()
     with pytest.raises(IntegrityError):
-        verify(path, POLICY, now=NOW, sink=sink)
+        verify(path, POLICY, now=NOW, reading=Reading(sink=sink))
     bad = next(one for one in small_manifest([b"one" * 1000])[0].entries if one.is_blob)
     assert bad.name not in sink.finished
 

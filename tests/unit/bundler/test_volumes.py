@@ -16,6 +16,7 @@ from bundles import SIGNER, STRANGER, packed, small_bundle, small_manifest
 from click.testing import CliRunner
 
 from bundler.archive import END
+from bundler.checks import Reading
 from bundler.cli import ferry
 from bundler.errors import FerryError, HostError, IntegrityError, RecipeError, TrustError
 from bundler.medium import Medium
@@ -63,8 +64,7 @@ def cut(bundle: Path, size: int) -> list[Path]:
             volume_bytes=size,
             policy=POLICY,
             now=NOW,
-            started=lambda manifest: None,
-            advance=lambda count: None,
+            reading=Reading(),
         )
     )
 
@@ -89,7 +89,7 @@ def test_volumes_are_of_the_size_asked_for_and_hold_everything_once(volumes: lis
     assert all(path.stat().st_size <= SIZE for path in volumes)
     sink = Collector()
     for path in reversed(volumes):
-        verify_volume(path, POLICY, now=NOW, sink=sink)
+        verify_volume(path, POLICY, now=NOW, reading=Reading(sink=sink))
     contents = large_bundle()[1]
     assert {name: bytes(data) for name, data in sink.data.items()} == contents
     assert sink.right == {name: len(data) for name, data in contents.items()}
@@ -211,7 +211,7 @@ def test_what_is_no_label(data: bytes, says: str) -> None:
 
 def test_a_medium_of_any_volume_finds_the_others(volumes: list[Path]) -> None:
     sink = Collector()
-    Medium(volumes[2]).verify(POLICY, now=NOW, sink=sink)
+    Medium(volumes[2]).verify(POLICY, now=NOW, reading=Reading(sink=sink))
     assert {name: hashlib.sha256(data).digest() for name, data in sink.data.items()} == {
         name: hashlib.sha256(data).digest() for name, data in large_bundle()[1].items()
     }
@@ -229,7 +229,7 @@ def test_a_medium_asks_for_the_next_disc(volumes: list[Path], tmp_path: Path) ->
         return discs[{(1, 3): 2, (1,): 0}[numbers]]
 
     sink = Collector()
-    Medium(discs[1] / volumes[1].name, ask).verify(POLICY, now=NOW, sink=sink)
+    Medium(discs[1] / volumes[1].name, ask).verify(POLICY, now=NOW, reading=Reading(sink=sink))
     assert asked == [((1, 3), 3), ((1,), 3)]
     assert sink.right == {name: len(data) for name, data in large_bundle()[1].items()}
 
