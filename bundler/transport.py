@@ -62,27 +62,28 @@ class Target(Protocol):
 class _Download:
     """A target that grows: how far it came is told to `progress`, and taken back when it begins anew.
 
-    It is a file from its first byte on, or `size` bytes of one from `first` on.
+    It is a file, or of a file of `of` bytes the `size` ones from `first` on.
     """
 
     def __init__(
-        self, part: Target, sha256: str, size: int, progress: Progress, *, first: int = 0, is_range: bool = False
+        self, part: Target, sha256: str, size: int, progress: Progress, *, first: int = 0, of: int | None = None
     ) -> None:
         self.part = part
         self.sha256 = sha256
         self.size = size
         self.most = part.size
         self.first = first
-        self.is_range = is_range
+        self.is_range = of is not None
+        self._of = of
         self._progress = progress
         self._told = 0
 
     @property
     def wanted(self) -> str:
         """The Range of what is missing; empty for everything."""
-        at = self.first + self.part.size
-        if self.is_range:
-            return f"bytes={at}-{self.first + self.size - 1}"
+        at, end = self.first + self.part.size, self.first + self.size
+        if self._of is not None and end < self._of:
+            return f"bytes={at}-{end - 1}"
         return f"bytes={at}-" if at else ""
 
     @property
@@ -151,17 +152,18 @@ class Transport:
         sha256: str,
         first: int,
         size: int,
+        of: int,
         progress: Progress,
         headers: Headers | None = None,
     ) -> None:
-        """Bring `size` bytes of a file, from `first` on, to a target that knows itself when they are right.
+        """Bring of a file of `of` bytes the `size` ones from `first` on to a target that knows when they are right.
 
         Of a server that gives no ranges the whole file is read, and what stands before them thrown away.
 
         Raises:
             TransferError, IntegrityError: as for `download`. The target's own errors pass through.
         """
-        download = _Download(target, sha256, size, progress, first=first, is_range=True)
+        download = _Download(target, sha256, size, progress, first=first, of=of)
         self._from_any(list(dict.fromkeys(urls)), download, headers)
 
     def _mine(self, store: Store, sha256: str, size: int) -> Part | None:
