@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from bundler.model.artifact import EMPTY_DATA, EMPTY_SHA256, Artifact, Named, Written, make_artifact
+from bundler.model.artifact import EMPTY_DATA, EMPTY_SHA256, MOST_LAYERS, Artifact, Named, Written, make_artifact
 from bundler.model.manifest import Manifest
 from bundler.model.progress import Progress
 from bundler.model.reference import Reference
@@ -58,9 +58,12 @@ def push_bundle(
     now: datetime,
     progress: Progress,
     mount_from: str = "",
+    most_layers: int = MOST_LAYERS,
     transport: Transport | None = None,
 ) -> Pushed:
-    """Send a bundle; the tag is written last, when every byte was checked and is there.
+    """Send a bundle, as one manifest of at most so many layers or an index of several of them; the tag comes last.
+
+    It is written when every byte was checked and is there.
 
     Raises:
         TrustError, IntegrityError: the bundle is refused.
@@ -71,7 +74,7 @@ def push_bundle(
     source = Source(bundle, policy, now=now)
     try:
         layers = source.layers
-        artifact = make_artifact(source.manifest, layers)
+        artifact = make_artifact(source.manifest, layers, most_layers=most_layers)
         repository = Repository(transport, registry, reference.host, reference.repository)
         tally = Tally()
         once = {one.sha256: one for one in reversed(layers)}.values()
@@ -79,7 +82,7 @@ def push_bundle(
         largest_first = sorted(once, key=lambda one: (-one.size, one.sha256))
         bring = partial(_bring, source, repository, mount_from, progress, tally)
         source.send([partial(bring, one) for one in largest_first], transport)
-        listed = _put(repository, artifact, reference.tag)
+        listed = _put(repository, artifact, reference.tag, mount_from)
     finally:
         source.close()
     return Pushed(
@@ -102,9 +105,9 @@ def _bring(
     tally.count(one.size, sent=sent)
 
 
-def _put(repository: Repository, artifact: Artifact, tag: str) -> str:
+def _put(repository: Repository, artifact: Artifact, tag: str, mount_from: str) -> str:
     """Write the documents from the leaves up; what refers to the bundle comes last."""
-    repository.bring_bytes(EMPTY_DATA, EMPTY_SHA256)
+    repository.bring_bytes(EMPTY_DATA, EMPTY_SHA256, mount_from)
     for part in artifact.parts:
         repository.put(part)
     repository.put(artifact.root, tag)

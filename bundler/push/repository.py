@@ -39,7 +39,7 @@ class Repository:
         source = "" if source == self.name else source
         return Upload(self._transport, self._base, headers, content, progress, source).run()
 
-    def bring_bytes(self, data: bytes, sha256: str) -> None:
+    def bring_bytes(self, data: bytes, sha256: str, source: str = "") -> None:
         """Bring a blob that stands in no file.
 
         Raises:
@@ -47,7 +47,8 @@ class Repository:
         """
         with tempfile.TemporaryFile(buffering=0) as file:
             file.write(data)
-            self.bring(Content(sha256=sha256, extent=Extent(file=file, offset=0, size=len(data))), lambda count: None)
+            content = Content(sha256=sha256, extent=Extent(file=file, offset=0, size=len(data)))
+            self.bring(content, lambda count: None, source)
 
     def put(self, document: Written, tag: str = "") -> Reply:
         """Write a manifest or an index under a tag, or under its digest alone.
