@@ -160,7 +160,7 @@ class Client:
         with self._lock:
             for response in self._open:
                 # One whose connection is given back already has nothing to break off.
-                with suppress(ValueError, OSError):
+                with suppress(ValueError, RuntimeError, OSError):
                     response.shutdown()
 
     def speaks_tls(self, host: str) -> bool:
