@@ -20,7 +20,7 @@ from bundler.store import PIECE_BYTES
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
-_LARGEST_HEAD = {"ferry.json": 256 * 1024 * 1024, "ferry.json.sig": 1024, "ferry.json.dsse": 1024 * 1024}
+LARGEST_HEAD = {"ferry.json": 256 * 1024 * 1024, "ferry.json.sig": 1024, "ferry.json.dsse": 1024 * 1024}
 _QUEUED = 8
 
 
@@ -98,6 +98,25 @@ def read_head(stream: BinaryIO) -> Head:
     return Head(manifest=manifest, signature=signature, envelope=envelope, end=stream.tell())
 
 
+def head_places(stream: BinaryIO) -> Iterator[tuple[str, int, int]]:
+    """Yield name, offset and size of each entry of the head of a bundle.
+
+    Raises:
+        IntegrityError: the file does not begin as a bundle does.
+    """
+    position = 0
+    for name in HEAD_NAMES:
+        stream.seek(position)
+        size = _size_of(stream.read(BLOCK), name)
+        yield name, position + BLOCK, size
+        position += BLOCK + size + padding(size)
+
+
+def pack_head(contents: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return entries as they stand at the head of a bundle."""
+    return b"".join(header(name, len(data)) + data + bytes(padding(len(data))) for name, data in contents)
+
+
 def _size_of(block: bytes, name: str) -> int:
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
@@ -105,8 +124,8 @@ def _size_of(block: bytes, name: str) -> int:
         raise IntegrityError(f'expected the entry "{name}", the file is not a bundle', place=name) from error
     if info.name != name:
         raise IntegrityError(f'expected the entry "{name}", got "{info.name[:100]}"', place=name)
-    if not 0 < info.size <= _LARGEST_HEAD[name]:
-        raise IntegrityError(f"expected at most {_LARGEST_HEAD[name]} bytes, got {info.size}", place=name)
+    if not 0 < info.size <= LARGEST_HEAD[name]:
+        raise IntegrityError(f"expected at most {LARGEST_HEAD[name]} bytes, got {info.size}", place=name)
     if block != header(name, info.size):
         raise IntegrityError("expected a plain regular file, its header says more", place=name)
     return info.size
@@ -149,8 +168,7 @@ def pack(
     Raises:
         IntegrityError: a file no longer has the bytes that the manifest promises.
     """
-    for name, data in head:
-        out.write(header(name, len(data)) + data + bytes(padding(len(data))))
+    out.write(pack_head(head))
     with _Checker() as checker:
         for entry, content in entries:
             out.write(header(entry.name, entry.size))

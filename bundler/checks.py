@@ -49,9 +49,41 @@ class Reading:
         return self.sink if self.sink is not None and self.wanted(entry) else None
 
 
-class _Digest(Protocol):
-    def update(self, data: memoryview) -> None: ...
-    def hexdigest(self) -> str: ...
+class Digest(Protocol):
+    """A digest that grows."""
+
+    def update(self, data: memoryview, /) -> None:
+        """Take the next bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of the bytes so far in hex."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """Bytes of an entry that have a digest of their own: `length` of them from `start` on."""
+
+    start: int
+    length: int
+    algorithm: str
+    digest: str
+
+    def new_digest(self) -> Digest:
+        """Return an empty digest of the algorithm."""
+        return sm3.new() if self.algorithm == "sm3" else hashlib.sha256()
+
+
+def pieces_of(part: Part, algorithm: str) -> Iterator[Piece]:
+    """Yield all that has a digest of its own in a part of an entry; chunks have SM3 alone."""
+    entry = part.entry
+    is_whole = part.length == entry.size
+    if is_whole and not (entry.chunks and algorithm == "sm3"):
+        digest = entry.sm3 if algorithm == "sm3" else entry.sha256
+        yield Piece(start=0, length=entry.size, algorithm=algorithm, digest=digest)
+        return
+    for start in range(part.start, part.start + part.length, CHUNK_BYTES):
+        length = min(CHUNK_BYTES, entry.size - start)
+        yield Piece(start=start, length=length, algorithm="sm3", digest=entry.chunks[start // CHUNK_BYTES])
 
 
 class Checks:
@@ -101,32 +133,22 @@ class Checks:
 
     def _jobs(self, all_spans: Sequence[Span]) -> Iterator[tuple[Callable[[], None], int]]:
         for span in all_spans:
-            pieces = list(self._pieces(span.part))
+            pieces = list(pieces_of(span.part, self._algorithm))
             self._open_pieces[span.header] = len(pieces)
-            yield self._piece(span, *pieces[0]), span.header
-            for start, length, algorithm, digest in pieces[1:]:
-                yield self._piece(span, start, length, algorithm, digest), span.data + start - span.part.start
+            yield self._piece(span, pieces[0]), span.header
+            for piece in pieces[1:]:
+                yield self._piece(span, piece), span.data + piece.start - span.part.start
 
-    def _pieces(self, part: Part) -> Iterator[tuple[int, int, str, str]]:
-        """Yield start, length, algorithm and digest of all that has a digest of its own; chunks have SM3 alone."""
-        entry = part.entry
-        is_whole = part.length == entry.size
-        if is_whole and not (entry.chunks and self._algorithm == "sm3"):
-            yield 0, entry.size, self._algorithm, entry.sm3 if self._algorithm == "sm3" else entry.sha256
-            return
-        for start in range(part.start, part.start + part.length, CHUNK_BYTES):
-            yield start, min(CHUNK_BYTES, entry.size - start), "sm3", entry.chunks[start // CHUNK_BYTES]
-
-    def _piece(self, span: Span, start: int, length: int, algorithm: str, digest: str) -> Callable[[], None]:
+    def _piece(self, span: Span, piece: Piece) -> Callable[[], None]:
         part = span.part
 
         def job() -> None:
-            if start == part.start:
+            if piece.start == part.start:
                 check_header(_read(self._fd, BLOCK, span.header), span)
                 rest = padding(part.length)
                 if _read(self._fd, rest, span.data + part.length) != bytes(rest):
                     raise IntegrityError("expected zero padding", place=f'behind "{part.name}"')
-            self._hash(span, start, length, algorithm, digest)
+            self._hash(span, piece)
             with self._lock:
                 self._open_pieces[span.header] -= 1
                 last = self._open_pieces[span.header] == 0
@@ -135,10 +157,11 @@ class Checks:
 
         return job
 
-    def _hash(self, span: Span, start: int, length: int, algorithm: str, expected: str) -> None:
-        entry, at = span.entry, span.data + start - span.part.start
+    def _hash(self, span: Span, piece: Piece) -> None:
+        entry, start, length = span.entry, piece.start, piece.length
+        at = span.data + start - span.part.start
         sink = self._reading.sink_for(entry)
-        digest: _Digest = sm3.new() if algorithm == "sm3" else hashlib.sha256()
+        digest = piece.new_digest()
         buffer = memoryview(bytearray(min(PIECE_BYTES, length)))
         done = 0
         while done < length:
@@ -152,9 +175,9 @@ class Checks:
             self._reading.advance(count)
             done += count
         got = digest.hexdigest()
-        if got != expected:
+        if got != piece.digest:
             raise IntegrityError(
-                f"expected {algorithm} {expected}, got {got}",
+                f"expected {piece.algorithm} {piece.digest}, got {got}",
                 place=f'"{entry.name}" at offset {at}',
                 hint="the medium or the copy is damaged, or someone changed it: carry the bundle again",
             )

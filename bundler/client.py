@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from socket import socket
+from typing import Any, BinaryIO
 from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+
+from bundler.errors import IntegrityError
 
 _TIMEOUT = urllib3.Timeout(connect=15, read=60)
 _PROBE_TIMEOUT = urllib3.Timeout(connect=5, read=5)
 # We try again ourselves, so that what has come is kept; only redirects are followed here.
 _RETRIES = urllib3.Retry(None, connect=0, read=0, status=0, other=0, redirect=5)
 _CONNECTIONS = 16
+_PIECE_BYTES = 256 * 1024
 
 _PLAIN = {"Accept-Encoding": "identity", "User-Agent": "ferry"}
 _FORM = {**_PLAIN, "Content-Type": "application/x-www-form-urlencoded"}
@@ -39,8 +46,74 @@ class Refusal:
 Headers = Callable[[str, Refusal | None], Mapping[str, str]]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """Bytes of an open file, which the kernel copies to a connection: `size` of them from `offset` on."""
+
+    file: BinaryIO
+    offset: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Body:
+    """What a request brings: `size` bytes, which `pieces` gives anew for every attempt."""
+
+    size: int
+    pieces: Callable[[], Iterable[bytes | Extent]]
+
+
 class LedToPlainError(Exception):
     """A server led from https to plain http."""
+
+
+class _Sending:
+    """A connection that takes an extent for a piece of a body."""
+
+    sock: Any
+
+    def send(self, data: Any) -> None:
+        if not isinstance(data, Extent):
+            super().send(data)  # type: ignore[misc]
+        elif self._copy(data) != data.size:
+            raise IntegrityError("the file became shorter while it was sent", place=str(data.file.name))
+
+    def _copy(self, extent: Extent) -> int:
+        """Send an extent; where bytes are encrypted on the way, piece by piece."""
+        if type(self.sock) is socket:
+            return self.sock.sendfile(extent.file, extent.offset, extent.size)
+        sent = 0
+        while sent < extent.size:
+            count = min(_PIECE_BYTES, extent.size - sent)
+            # The file is shared by threads: its own position means nothing.
+            piece = os.pread(extent.file.fileno(), count, extent.offset + sent)
+            if not piece:
+                break
+            super().send(piece)  # type: ignore[misc]
+            sent += len(piece)
+        return sent
+
+
+class _Connection(_Sending, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Sending, HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class Client:
@@ -54,15 +127,25 @@ class Client:
 
     @contextmanager
     def ask(
-        self, url: str, own: Mapping[str, str], headers: Headers | None, form: Mapping[str, str] | None = None
+        self,
+        url: str,
+        own: Mapping[str, str],
+        headers: Headers | None,
+        form: Mapping[str, str] | None = None,
+        *,
+        method: str = "",
+        body: Body | None = None,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Ask, and ask again with what `headers` says to a refusal of this server (not one to which it leads).
+
+        Without a `method` it is GET, or POST for a form. What changes something follows no redirect.
 
         Raises:
             HTTPError: as urllib3 says.
             LedToPlainError: the answer would come over plain http.
         """
-        response = self._answer(url, own, headers, form)
+        method = method or ("GET" if form is None else "POST")
+        response = self._answer(method, url, own, headers, _form_body(form) if form else body)
         with self._lock:
             self._open.add(response)
         try:
@@ -77,7 +160,7 @@ class Client:
         with self._lock:
             for response in self._open:
                 # One whose connection is given back already has nothing to break off.
-                with suppress(ValueError, OSError):
+                with suppress(ValueError, RuntimeError, OSError):
                     response.shutdown()
 
     def speaks_tls(self, host: str) -> bool:
@@ -90,19 +173,22 @@ class Client:
         return True
 
     def _answer(
-        self, url: str, own: Mapping[str, str], headers: Headers | None, form: Mapping[str, str] | None
+        self, method: str, url: str, own: Mapping[str, str], headers: Headers | None, body: Body | bytes | None
     ) -> urllib3.BaseHTTPResponse:
         given: Mapping[str, str] = headers(url, None) if headers else {}
+        fixed = _FORM if isinstance(body, bytes) else _PLAIN
+        length = {"Content-Length": str(body.size)} if isinstance(body, Body) else {}
         for count in range(1, _MOST_REFUSALS + 1):
             response = self._pool(url).request(
-                "GET" if form is None else "POST",
+                method,
                 url,
-                body=urlencode(form) if form else None,
-                headers={**(_FORM if form else _PLAIN), **given, **own},
+                # urllib3 passes each piece on to the connection, and ours knows extents.
+                body=body.pieces() if isinstance(body, Body) else body,  # type: ignore[arg-type]
+                headers={**fixed, **length, **given, **own},
                 preload_content=False,
                 timeout=self._timeout,
                 retries=_RETRIES,
-                redirect=form is None,
+                redirect=method in ("GET", "HEAD"),
             )
             final = _final(url, response)
             if headers and url.startswith("https:") and not final.startswith("https:"):
@@ -124,12 +210,18 @@ class Client:
         with self._lock:
             if key not in self._pools:
                 context = ssl.create_default_context()
-                self._pools[key] = (
+                pools = (
                     urllib3.ProxyManager(proxy, ssl_context=context, maxsize=_CONNECTIONS)
                     if proxy
                     else urllib3.PoolManager(ssl_context=context, maxsize=_CONNECTIONS)
                 )
+                pools.pool_classes_by_scheme = _POOLS
+                self._pools[key] = pools
             return self._pools[key]
+
+
+def _form_body(form: Mapping[str, str]) -> bytes:
+    return urlencode(form).encode()
 
 
 def _final(url: str, response: urllib3.BaseHTTPResponse) -> str:

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -29,7 +29,8 @@ INSECURE = "FERRY_INSECURE_REGISTRIES"
 _ACCEPT = ", ".join((*INDEXES, *MANIFESTS))
 _HUB_API = hub.default_v2_registry["host"]
 _TOKEN_MAX_BYTES = 1024 * 1024
-_URL = re.compile("(?P<base>https?://(?P<host>[^/]+)/v2/(?P<repository>.+))/(manifests|blobs)/[^/]+")
+_URL = re.compile("(?P<base>https?://[^/]+/v2/.+)/(manifests|blobs)/[^/]+")
+_BASE = re.compile("https?://(?P<host>[^/]+)/v2/(?P<repository>.+)")
 _CHALLENGE = re.compile(r"(?:^|,)\s*(Bearer|Basic)\s+", re.IGNORECASE)
 _PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"|([a-z_]+)=([^\s",]+)', re.IGNORECASE)
 _MIRROR = re.compile(r"([0-9a-z.-]+|\[[0-9a-f:]+\])(:[0-9]+)?(/[0-9a-z._-]+)*")
@@ -46,10 +47,15 @@ class Found:
 
 
 class Registry:
-    """Reads from registries and their mirrors; keeps one authorization for each repository, for all threads."""
+    """Reads from registries and their mirrors; keeps one authorization for each repository, for all threads.
 
-    def __init__(self, transport: Transport) -> None:
+    With `pushing` it asks for leave to write too, and to read in the repositories `sources` of the same registry.
+    """
+
+    def __init__(self, transport: Transport, *, pushing: bool = False, sources: Iterable[str] = ()) -> None:
         self._transport = transport
+        self._pushing = pushing
+        self._sources = tuple(sorted(sources))
         self._mirrors = read_mirrors(os.environ)
         self._insecure = frozenset(_words(os.environ, INSECURE))
         self._lock = threading.Lock()
@@ -59,8 +65,12 @@ class Registry:
     def urls(self, reference: Reference, kind: str, what: str) -> list[str]:
         """Return where something of an image is, mirrors first; `kind` is `manifests` or `blobs`."""
         places = [f"{mirror}/{reference.repository}" for mirror in self._mirrors.get(reference.host, ())]
-        api = _HUB_API if reference.host == HUB else reference.host
-        return [f"{self._base(place)}/{kind}/{what}" for place in (*places, f"{api}/{reference.repository}")]
+        bases = [*map(self._base, places), self.base(reference.host, reference.repository)]
+        return [f"{base}/{kind}/{what}" for base in bases]
+
+    def base(self, host: str, repository: str) -> str:
+        """Return the URL of a repository itself, of which everything in it is below; no mirror is asked."""
+        return self._base(f"{_HUB_API if host == HUB else host}/{repository}")
 
     def manifest(self, reference: Reference, blob: LockedBlob | None = None) -> Found:
         """Return what a reference stands for, or the manifest `blob` of its index.
@@ -80,7 +90,15 @@ class Registry:
         Raises:
             ResolveError, TransferError, IntegrityError: as for a manifest.
         """
-        found = self._read(reference, "blobs", f"sha256:{blob.sha256}", MANIFEST_MAX_BYTES)
+        return self.blob(reference, blob, limit=MANIFEST_MAX_BYTES)
+
+    def blob(self, reference: Reference, blob: LockedBlob, *, limit: int) -> bytes:
+        """Return a blob of at most `limit` bytes from the repository of a reference.
+
+        Raises:
+            ResolveError, TransferError, IntegrityError: as for a manifest.
+        """
+        found = self._read(reference, "blobs", f"sha256:{blob.sha256}", limit)
         return _checked(found, reference, blob.sha256, blob.size).data
 
     def _read(self, reference: Reference, kind: str, what: str, limit: int) -> Found:
@@ -113,14 +131,22 @@ class Registry:
         """
         match = _URL.fullmatch(url)
         assert match is not None
-        base = match["base"]
+        accept = {"Accept": _ACCEPT} if "/manifests/" in url else {}
+        return {**accept, **self._authorized(match["base"], refusal)}
+
+    def headers_of(self, base: str) -> Headers:
+        """Return what requests carry of which the registry itself chooses the URL, on behalf of a repository."""
+        return lambda url, refusal: self._authorized(base, refusal)
+
+    def _authorized(self, base: str, refusal: Refusal | None) -> Mapping[str, str]:
+        match = _BASE.fullmatch(base)
+        assert match is not None
         with self._lock:
             given = self._given.get(base, "")
             # Another thread may have logged in since this request went out.
             if refusal is not None and refusal.given.get("Authorization", "") == given:
                 given = self._given[base] = self._log_in(match["host"], match["repository"], refusal)
-        accept = {"Accept": _ACCEPT} if "/manifests/" in url else {}
-        return {**accept, **({"Authorization": given} if given else {})}
+        return {"Authorization": given} if given else {}
 
     def _log_in(self, host: str, repository: str, refusal: Refusal) -> str:
         name = HUB if host == _HUB_API else host
@@ -130,23 +156,33 @@ class Registry:
             raise _denied(name, credential, f"refuses access (answered {refusal.status})")
         if scheme == "bearer":
             plain = self._schemes[host] == "http"
-            asked = {"scope": f"repository:{repository}:pull", **parameters}
-            return "Bearer " + self._token(name, asked, credential, plain=plain)
+            scopes = self._scopes(repository, parameters.get("scope", ""))
+            return "Bearer " + self._token(name, parameters, scopes, credential, plain=plain)
         if credential is None or not credential.user or refusal.given.get("Authorization") == credential.basic:
             raise _denied(name, credential, "asks for a user and a password")
         return credential.basic
 
-    def _token(self, host: str, asked: Mapping[str, str], credential: Credential | None, *, plain: bool) -> str:
+    def _scopes(self, repository: str, asked: str) -> list[str]:
+        """Return what a token is to allow; a registry asks only for what the one request at hand needs."""
+        if not self._pushing:
+            return [asked or f"repository:{repository}:pull"]
+        sources = [f"repository:{one}:pull" for one in self._sources if one != repository]
+        return [f"repository:{repository}:pull,push", *sources]
+
+    def _token(
+        self, host: str, asked: Mapping[str, str], scopes: list[str], credential: Credential | None, *, plain: bool
+    ) -> str:
         """Get a token for what a challenge asks; anonymously without a credential."""
         realm = asked.get("realm", "")
         if not realm.startswith(("https://", "http://") if plain else "https://"):
             raise TransferError(f'expected its token server at an https URL, got "{realm}"', place=host)
-        query = {name: asked[name] for name in ("service", "scope") if name in asked}
+        query = {"service": asked["service"]} if "service" in asked else {}
         if credential is not None and not credential.user:
-            form = {**query, "grant_type": "refresh_token", "refresh_token": credential.secret, "client_id": "ferry"}
+            form = {**query, "scope": " ".join(scopes), "grant_type": "refresh_token", "client_id": "ferry"}
+            form["refresh_token"] = credential.secret
             reply = self._transport.read(realm, limit=_TOKEN_MAX_BYTES, form=form)
         else:
-            url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
+            url = f"{realm}{'&' if '?' in realm else '?'}{urlencode({**query, 'scope': scopes}, doseq=True)}"
             reply = self._transport.read(url, limit=_TOKEN_MAX_BYTES, headers=_basic(host, credential))
         if reply.status != 200:
             raise _no_token(host, credential, reply.status)
@@ -167,7 +203,7 @@ class Registry:
                 plain = self._may_be_plain(host) and not self._transport.speaks_tls(host)
                 self._schemes[host] = "http" if plain else "https"
                 if plain and host in self._insecure:
-                    _log.warning("warning: %s is read over plain http, as %s says", host, INSECURE)
+                    _log.warning("warning: %s is spoken to over plain http, as %s says", host, INSECURE)
         return f"{self._schemes[host]}://{host}/v2/{repository}"
 
     def _may_be_plain(self, host: str) -> bool:

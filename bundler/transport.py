@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from urllib3 import BaseHTTPResponse
 
 from bundler.blob import Part
-from bundler.client import Client
+from bundler.client import Body, Client
+from bundler.client import Extent as Extent
 from bundler.client import Headers as Headers
 from bundler.client import Refusal as Refusal
 from bundler.errors import IntegrityError, TransferError
@@ -39,16 +41,56 @@ class Reply:
     body: bytes = field(repr=False)
 
 
-class _Download:
-    """A part that grows: how far it came is told to `progress`, and taken back when it begins anew."""
+class Target(Protocol):
+    """Where the bytes of a download go, one after the other; `size` counts those that are there."""
 
-    def __init__(self, part: Part, sha256: str, size: int, progress: Progress) -> None:
+    size: int
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+
+    def restart(self) -> None:
+        """Forget what is there."""
+
+    def holds(self, sha256: str, size: int) -> bool:
+        """Say whether what is there is all of it, and right."""
+
+    def commit(self, *, sha256: str, size: int) -> None:
+        """Keep what is there, or raise an IntegrityError when it is not right."""
+
+
+class _Download:
+    """A target that grows: how far it came is told to `progress`, and taken back when it begins anew.
+
+    It is a file, or of a file of `of` bytes the `size` ones from `first` on.
+    """
+
+    def __init__(
+        self, part: Target, sha256: str, size: int, progress: Progress, *, first: int = 0, of: int | None = None
+    ) -> None:
         self.part = part
         self.sha256 = sha256
         self.size = size
         self.most = part.size
+        self.first = first
+        self.is_range = of is not None
+        self._of = of
         self._progress = progress
         self._told = 0
+
+    @property
+    def wanted(self) -> str:
+        """The Range of what is missing; empty for everything."""
+        at, end = self.first + self.part.size, self.first + self.size
+        if self._of is not None and end < self._of:
+            return f"bytes={at}-{end - 1}"
+        return f"bytes={at}-" if at else ""
+
+    @property
+    def most_next(self) -> int:
+        """How many bytes may be read now: of a whole file also more than there should be, so that it is noticed."""
+        left = self.size - self.part.size
+        return left if self.is_range else PIECE_BYTES if left >= 0 else 0
 
     def write(self, piece: bytes) -> None:
         self.part.write(piece)
@@ -102,6 +144,28 @@ class Transport:
         finally:
             part.keep()
 
+    def download_range(
+        self,
+        urls: Iterable[str],
+        target: Target,
+        *,
+        sha256: str,
+        first: int,
+        size: int,
+        of: int,
+        progress: Progress,
+        headers: Headers | None = None,
+    ) -> None:
+        """Bring of a file of `of` bytes the `size` ones from `first` on to a target that knows when they are right.
+
+        Of a server that gives no ranges the whole file is read, and what stands before them thrown away.
+
+        Raises:
+            TransferError, IntegrityError: as for `download`. The target's own errors pass through.
+        """
+        download = _Download(target, sha256, size, progress, first=first, of=of)
+        self._from_any(list(dict.fromkeys(urls)), download, headers)
+
     def _mine(self, store: Store, sha256: str, size: int) -> Part | None:
         """Return the part for this writer alone; None when another one has finished it."""
         while not store.has(sha256, size):
@@ -124,10 +188,13 @@ class Transport:
         headers: Headers | None = None,
         form: Mapping[str, str] | None = None,
         patient: bool = True,
+        method: str = "",
+        own: Mapping[str, str] | None = None,
+        body: Body | None = None,
     ) -> Reply:
-        """Ask for something small, or post a form; return any answer but "later", with at most `limit` + 1 bytes.
+        """Ask for something small, post a form, or do what may be done twice; return any answer but "later".
 
-        Without `patient` a server that cannot be reached is not tried twice.
+        At most `limit` + 1 bytes of it are read. Without `patient` a server that cannot be reached is not tried twice.
 
         Raises:
             TransferError: no answer came, or `headers` gave up.
@@ -135,22 +202,61 @@ class Transport:
         replies: list[Reply] = []
 
         def once() -> None:
-            with self._client.ask(url, {}, headers, form) as response:
-                if response.status in _BUSY | _OTHER_RANGE:
-                    self._check(response, rest=False)
-                body = response.read(limit + 1, decode_content=False)
-                named = {name.lower(): value for name, value in response.headers.items()}
-                replies.append(Reply(status=response.status, headers=named, body=body))
+            replies.append(
+                self.exchange(url, limit=limit, headers=headers, form=form, method=method, own=own, body=body)
+            )
 
+        self.persist(url, once, patient=patient)
+        return replies[-1]
+
+    def exchange(
+        self,
+        url: str,
+        *,
+        limit: int,
+        headers: Headers | None = None,
+        form: Mapping[str, str] | None = None,
+        method: str = "",
+        own: Mapping[str, str] | None = None,
+        body: Body | None = None,
+    ) -> Reply:
+        """Ask once, as a part of what `persist` does.
+
+        Raises:
+            FailedError: the server says "later".
+            TransferError: `headers` gave up.
+        """
+        with self._client.ask(url, own or {}, headers, form, method=method, body=body) as response:
+            if response.status in _BUSY or (method in ("", "GET") and response.status in _OTHER_RANGE):
+                self._check(response, rest=False)
+            data = response.read(limit + 1, decode_content=False)
+            named = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(status=response.status, headers=named, body=data)
+
+    def persist(
+        self, url: str, once: Callable[[], None], *, patient: bool = True, came: Callable[[], int] = lambda: 0
+    ) -> None:
+        """Do something at a server until it works; attempts in which more `came` than ever before do not count.
+
+        Raises:
+            TransferError: it does not.
+        """
         try:
-            self._persistence.persist(url, once, patient=patient)
+            self._persistence.persist(url, once, patient=patient, came=came)
         except (RefusedError, DeadError) as refused:
             raise TransferError(
                 f"no answer: {refused}",
                 place=_shown(url),
                 hint="check the network, and name a certificate authority of your own in SSL_CERT_FILE",
             ) from refused
-        return replies[-1]
+
+    def go_on(self) -> None:
+        """Do nothing, unless everything is to stop.
+
+        Raises:
+            StoppedError: it is.
+        """
+        self._persistence.go_on()
 
     def likely_first(self, urls: Iterable[str]) -> list[str]:
         """Order URLs so that servers which did not answer before come last."""
@@ -212,14 +318,20 @@ class Transport:
 
     def _ask(self, url: str, download: _Download, headers: Headers | None) -> None:
         part = download.part
-        own = {"Range": f"bytes={part.size}-"} if part.size else {}
+        own = {"Range": download.wanted} if download.wanted else {}
         with self._client.ask(url, own, headers) as response:
-            rest = _is_rest(response, part.size)
+            rest = _is_rest(response, download.first + part.size)
             if response.status in (200, *_OTHER_RANGE) and not rest:
                 download.restart()
             self._check(response, rest=rest)
-            # The bytes as they stand in the archive, also where a server calls a .tar.gz an encoding.
-            self._copy(lambda count: response.read(count, decode_content=False), download)
+
+            def read(count: int) -> bytes:
+                # The bytes as they stand in the archive, also where a server calls a .tar.gz an encoding.
+                return response.read(count, decode_content=False)
+
+            if not rest:
+                self._skip(read, download.first)
+            self._copy(read, download)
 
     def _read_file(self, url: str, download: _Download) -> None:
         download.restart()
@@ -229,12 +341,17 @@ class Transport:
         except FileNotFoundError as error:
             raise RefusedError("no such file") from error
 
+    def _skip(self, read: Callable[[int], bytes], count: int) -> None:
+        while count > 0 and (piece := read(min(count, PIECE_BYTES))):
+            self._persistence.go_on()
+            count -= len(piece)
+
     def _copy(self, read: Callable[[int], bytes], download: _Download) -> None:
         """Copy in pieces of about a tenth of a second: a slow line shows that it moves, a fast one is not held up."""
         count = 4 * _LEAST_PIECE_BYTES
-        while download.part.size <= download.size:
+        while (most := download.most_next) > 0:
             began = self._clock.now()
-            piece = read(count)
+            piece = read(min(count, most))
             self._persistence.go_on()
             if not piece:
                 return

@@ -29,6 +29,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "inspect": ("bundler.cli.check", "inspect_command"),
     "split": ("bundler.cli.split", "split_command"),
     "serve": ("bundler.cli.serve", "serve_command"),
+    "push": ("bundler.cli.push", "push_command"),
+    "pull": ("bundler.cli.push", "pull_command"),
     "host": ("bundler.cli.host", "host_group"),
     "keystore": ("bundler.cli.keystore", "keystore_group"),
 }

@@ -34,6 +34,8 @@ _STAGES = {
     "sbom": ("listing contents", "生成物料清单"),
     "pack": ("packing", "打包"),
     "verify": ("verifying", "校验"),
+    "push": ("pushing", "推送"),
+    "pull": ("pulling", "取回"),
     "install": ("installing", "安装"),
 }
 

@@ -6,17 +6,13 @@ Ferry syncs every blob to the disk before it counts; neither skopeo nor pip does
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from bench.measure import PYTHON, Bench, BenchError, Cost, Line, Measurement, duration, memory, rounds, run, speed
+from bench.server import running_registry
 
 AGENTSCOPE = Path(__file__).resolve().parents[2] / "recipes/agentscope"
 IMAGE = (*PYTHON, str(Path(__file__).with_name("image.py")))
@@ -38,7 +34,7 @@ def _image(bench: Bench) -> Iterator[Line]:
         return
     layout = bench.work / "image"
     run([*IMAGE, "make", str(layout), str(bench.size)])
-    with _registry(bench.work / "registry") as host:
+    with running_registry(bench.work / "registry") as host:
         source = f"docker://{host}/{NAME}"
         run(["skopeo", "copy", "--dest-tls-verify=false", f"oci:{layout}", source])
         out, cached = bench.work / "fetched", bench.work / "cached"
@@ -111,38 +107,3 @@ def _into(out: Path, argv: list[str], env: Mapping[str, str] | None = None) -> C
         return run(argv, env=env)
 
     return program
-
-
-@contextmanager
-def _registry(directory: Path) -> Iterator[str]:
-    """Run a registry on loopback; yield its host."""
-    directory.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
-        "http": {"addr": f"127.0.0.1:{port}"},
-    }
-    config = directory / "config.yml"
-    # JSON is YAML.
-    config.write_text(json.dumps(settings))
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(["docker-registry", "serve", str(config)], env=dict(os.environ), **quiet)
-    try:
-        _wait(port)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait(port: int) -> None:
-    for _ in range(200):
-        try:
-            with socket.create_connection(("127.0.0.1", port), 1):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise BenchError("the registry did not come up")

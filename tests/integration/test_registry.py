@@ -1,16 +1,11 @@
 """Images from a real registry: filled by skopeo, locked, carried in a bundle, read out of it by skopeo."""
 
-import base64
 import gzip
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tarfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -18,55 +13,17 @@ import pytest
 import yaml
 from artifacts import make_tar
 from command import CHECKOUT, ferry
+from real_registry import HTPASSWD, LOGIN, running_registry
 from registry import make_image
 
 pytestmark = pytest.mark.network
 HERE = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}.get(os.uname().machine, "")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-# alice:open-sesame, as `htpasswd -nbB` writes it.
-HTPASSWD = "alice:$2y$05$OpMzKdGPsPiOy3/9aVoxh.oUE9lJlbenfHCi.NPDXryzbpxNA0zH.\n"
-LOGIN = base64.b64encode(b"alice:open-sesame").decode()
 
 
 def skopeo(*words: str | Path) -> str:
     return subprocess.run(["skopeo", *words], capture_output=True, text=True, check=True, timeout=300).stdout
-
-
-@contextmanager
-def running_registry(directory: Path, users: str = "") -> Iterator[str]:
-    """Start a registry on loopback; yield its host."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
-        "http": {"addr": host},
-    }
-    if users:
-        (directory / "users").write_text(users)
-        settings["auth"] = {"htpasswd": {"realm": "test", "path": str(directory / "users")}}
-    (directory / "config.yml").write_text(yaml.safe_dump(settings))
-    with (directory / "log").open("wb") as log:
-        argv = ["docker-registry", "serve", directory / "config.yml"]
-        process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            _wait_for(host)
-            yield host
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _wait_for(host: str) -> None:
-    for _ in range(100):
-        try:
-            with socket.create_connection(host.split(":"), 1):
-                return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail("the registry did not come up")
 
 
 @pytest.fixture(scope="module", autouse=True)

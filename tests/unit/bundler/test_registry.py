@@ -402,7 +402,9 @@ def test_plain_http_is_for_loopback_and_for_what_is_named(
         named = Client(store).registry
         assert named.urls(reference("192.0.2.1:5000"), "blobs", "x") == ["http://192.0.2.1:5000/v2/team/app/blobs/x"]
         assert named.urls(reference("192.0.2.2"), "blobs", "x") == ["https://192.0.2.2/v2/team/app/blobs/x"]
-    assert caplog.messages == ["warning: 192.0.2.1:5000 is read over plain http, as FERRY_INSECURE_REGISTRIES says"]
+    assert caplog.messages == [
+        "warning: 192.0.2.1:5000 is spoken to over plain http, as FERRY_INSECURE_REGISTRIES says"
+    ]
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A bundle out of a registry, written to its file in place."""
