@@ -132,8 +132,8 @@ def _parse(data: bytes, payload_type: str | None) -> Envelope:
     found = document.fields(document.parse(data, "envelope"), "envelope", _ENVELOPE, exact=False)
     if payload_type is not None:
         document.expect(found["payloadType"], payload_type, "envelope.payloadType")
-    if not found["payloadType"].isascii():
-        raise SignatureError("expected a type in ASCII, got other characters", place="envelope.payloadType")
+    if any("\ud800" <= letter <= "\udfff" for letter in found["payloadType"]):
+        raise SignatureError("expected a type in Unicode, got half a character", place="envelope.payloadType")
     payload = document.decode_base64(found["payload"], "envelope.payload")
     signatures = tuple(_parse_signature(value, index) for index, value in enumerate(found["signatures"]))
     return Envelope(payload_type=found["payloadType"], payload=payload, signatures=signatures)

@@ -31,6 +31,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("bundler.cli.serve", "serve_command"),
     "host": ("bundler.cli.host", "host_group"),
     "keystore": ("bundler.cli.keystore", "keystore_group"),
+    "trust": ("bundler.cli.trust", "trust_group"),
 }
 
 
