@@ -64,7 +64,7 @@ def _key_options(needed: bool) -> Callable[[Callable[..., Any]], Callable[..., A
                 help=tr(english, chinese) + kept,
             )(command)
         days = tr("Days until the document is over; 0: never.", "有效天数；0 表示不过期。")
-        return click.option("--valid-days", type=click.IntRange(min=0), default=365, show_default=True, help=days)(
+        return click.option("--valid-days", type=click.IntRange(0, 36500), default=365, show_default=True, help=days)(
             command
         )
 
