@@ -1,4 +1,4 @@
-"""Read and write the little DER that SM2 keys and signatures need, strictly.
+"""Read and write the little DER that keys, signatures and certificates need, strictly.
 
 Source: ITU-T X.690, clauses 8 and 10.
 """
@@ -36,6 +36,12 @@ class Reader:
             raise self._refuse(f"expected {size} bytes of DER contents, got {len(contents)}")
         self._data = self._data[start + size :]
         return contents
+
+    def take_element(self, tag: int) -> bytes:
+        """Return the whole next element, tag and length included, which must have this tag."""
+        before = self._data
+        self.take(tag)
+        return before[: len(before) - len(self._data)]
 
     def take_reader(self, tag: int) -> Reader:
         """Return a reader of the contents of the next element."""

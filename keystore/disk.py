@@ -30,6 +30,14 @@ def check_private(path: Path) -> None:
         raise KeystoreError(f"expected mode 0700, got 0{mode:o}", place=str(path), hint=f"run: chmod 0700 {path}")
 
 
+def check_private_file(path: Path) -> None:
+    """Refuse a file that others than its owner may read or write."""
+    with _told(path):
+        mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise KeystoreError(f"expected mode 0600, got 0{mode:o}", place=str(path), hint=f"run: chmod 0600 {path}")
+
+
 def exists(path: Path) -> bool:
     """Tell whether there is a file."""
     with _told(path):

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keystore import disk, record, seal, sm3
+from keystore import algorithm, certificate, disk, record, seal
+from keystore.algorithm import Algorithm
 from keystore.errors import KeystoreError
+from keystore.hedged import FileSigner
+from keystore.public import VerifyingKey
 from keystore.record import KeyRecord, StoreRecord
-from keystore.sm2 import HEDGE_BYTES, PrivateKey, PublicKey
+from keystore.signer import Signer
+
+__all__ = ["FileKeystore", "FileSigner", "exists"]
 
 STORE_FILE = "keystore.json"
 KEYS_DIRECTORY = "keys"
-
-
-class FileSigner:
-    """Sign with an unsealed key; the same message gives the same bytes."""
-
-    __slots__ = ("_hedge_secret", "_key")
-
-    def __init__(self, key: PrivateKey, hedge_secret: bytes) -> None:
-        self._key = key
-        self._hedge_secret = hedge_secret
-
-    def __repr__(self) -> str:
-        return f"FileSigner(keyid={self.keyid!r})"
-
-    @property
-    def keyid(self) -> str:
-        """The keyid of `public`."""
-        return self.public.keyid
-
-    @property
-    def public(self) -> PublicKey:
-        """The key that verifies what this signs."""
-        return self._key.public
-
-    def sign(self, message: bytes) -> bytes:
-        """Return a DER signature whose nonce is hedged with HMAC-SM3(hedge secret, e)."""
-        state = self.public.hasher()
-        state.update(message)
-        e = state.digest()
-        return self._key.sign_digest(e, sm3.hmac_sm3(self._hedge_secret, e))
-
-    def sign_fresh(self, message: bytes) -> bytes:
-        """Return a DER signature whose nonce is hedged with fresh random bytes: other bytes every time."""
-        return self._key.sign(message)
 
 
 class FileKeystore:
@@ -100,39 +70,60 @@ class FileKeystore:
         """Return the names of the keys, sorted."""
         return tuple(sorted(path.stem for path in (self.path / KEYS_DIRECTORY).glob("[a-z0-9]*.json")))
 
-    def public(self, name: str) -> PublicKey:
+    def public(self, name: str) -> VerifyingKey:
         """Return a public key; no passphrase is needed, and the sealed part is not compared.
 
         Raises: KeystoreError.
         """
         return self._read(name).public
 
-    def generate(self, name: str, passphrase: str) -> PublicKey:
-        """Make a key and write its record.
+    def generate(self, name: str, passphrase: str, algorithm_name: str = algorithm.SM2.name) -> VerifyingKey:
+        """Make a key of an algorithm ('sm2', 'ed25519' or 'ecdsa-p256') and write its record.
 
         Raises: KeystoreError when the name is taken; PassphraseError for another passphrase.
         """
-        return self._add(name, PrivateKey.generate(), passphrase)
+        chosen = algorithm.named(algorithm_name)
+        return self._add(name, chosen, chosen.generate(), passphrase)
 
-    def import_pem(self, name: str, passphrase: str, pem: str | bytes) -> PublicKey:
-        """Take over a PKCS#8 key under a new hedge secret.
+    def import_pem(self, name: str, passphrase: str, pem: str | bytes) -> VerifyingKey:
+        """Take over a PKCS#8 key, one of SM2 under a new hedge secret.
 
         Raises: as `generate`; SignatureError when the key is refused.
         """
-        return self._add(name, PrivateKey.from_pem(pem), passphrase)
+        chosen = algorithm.of_private_pem(pem)
+        return self._add(name, chosen, chosen.take(pem), passphrase)
 
-    def signer(self, name: str, passphrase: str) -> FileSigner:
+    def signer(self, name: str, passphrase: str) -> Signer:
         """Unseal a key.
 
         Raises: PassphraseError, KeystoreError.
         """
-        return FileSigner(*self._read(name).unseal(passphrase, self._place(name)))
+        return self._read(name).unseal(passphrase, self._place(name))
 
-    def _add(self, name: str, key: PrivateKey, passphrase: str) -> PublicKey:
+    def certify(self, name: str, chain: bytes) -> None:
+        """Keep a certificate chain in PEM beside its key, the signer's first; a chain kept before is replaced.
+
+        Raises: SignatureError when it is not of this key, or its signatures do not fit each other.
+        """
+        certificates = certificate.split(chain)
+        certificate.check_held(certificates, self._read(name).public)
+        with disk.locked(self.path):
+            disk.write(self._chain_path(name), b"".join(certificates))
+
+    def certificates(self, name: str) -> tuple[bytes, ...]:
+        """Return the PEM of each certificate that is kept beside a key, the signer's first; none where none is.
+
+        Raises: KeystoreError.
+        """
+        self._read(name)
+        path = self._chain_path(name)
+        return certificate.split(disk.read(path)) if disk.exists(path) else ()
+
+    def _add(self, name: str, chosen: Algorithm, secret: bytes, passphrase: str) -> VerifyingKey:
         record.check_name(name)
         self._store.check_passphrase(passphrase, STORE_FILE)
         path = self._path(name)
-        entry = KeyRecord.make(name, key, secrets.token_bytes(HEDGE_BYTES), passphrase, self.profile)
+        entry = KeyRecord.make(name, chosen, secret, passphrase, self.profile)
         with disk.locked(self.path):
             if disk.exists(path):
                 raise KeystoreError(
@@ -155,6 +146,9 @@ class FileKeystore:
 
     def _path(self, name: str) -> Path:
         return self.path / KEYS_DIRECTORY / f"{name}.json"
+
+    def _chain_path(self, name: str) -> Path:
+        return self.path / KEYS_DIRECTORY / f"{name}.crt"
 
     @staticmethod
     def _place(name: str) -> str:

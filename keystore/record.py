@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from keystore import document, seal
+from keystore import document, moment, seal
+from keystore.algorithm import BY_SCHEME, Algorithm
 from keystore.errors import KeystoreError
-from keystore.sm2 import HEDGE_BYTES, PrivateKey, PublicKey
+from keystore.public import VerifyingKey, read_public
+from keystore.signer import Signer
 
 STORE_FORMAT = "ferry-keystore"
 KEY_FORMAT = "ferry-key"
 VERSION = 1
-KEY_KIND = "sm2-signing-key"
 CHECK_KIND = "passphrase-check"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _STORE = {"format": str, "version": int, "profile": str, "created": str, "check": dict}
@@ -31,7 +32,6 @@ _KEY = {
     "public": str,
     "sealed": dict,
 }
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def check_name(name: str) -> None:
@@ -55,7 +55,7 @@ class StoreRecord:
     def make(cls, passphrase: str, profile: str, created: datetime) -> StoreRecord:
         """Make the record of a new keystore."""
         seal.check_passphrase(passphrase)
-        stamp = created.astimezone(UTC).strftime(_TIME)
+        stamp = moment.stamp(created)
         associated = _store_associated(profile, stamp)
         check = seal.seal(b"", passphrase, profile=profile, associated=associated)
         return cls(profile=profile, created=stamp, check=check)
@@ -68,13 +68,7 @@ class StoreRecord:
         """
         found = _parse(data, place, _STORE, STORE_FORMAT)
         seal.profile_of(found["profile"], f"{place}.profile")
-        try:
-            datetime.strptime(found["created"], _TIME).replace(tzinfo=UTC)
-        except ValueError:
-            raise KeystoreError(
-                f"expected a time such as '2026-01-31T12:00:00Z', got {found['created']!r}",
-                place=f"{place}.created",
-            ) from None
+        moment.parse(found["created"], f"{place}.created")
         return cls(profile=found["profile"], created=found["created"], check=found["check"])
 
     def encode(self) -> bytes:
@@ -93,20 +87,21 @@ class StoreRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRecord:
-    """The contents of `keys/NAME.json`: a public key in clear, its scalar and hedge secret sealed."""
+    """The contents of `keys/NAME.json`: a public key in clear, the secret of its algorithm sealed."""
 
     name: str
     profile: str
-    public: PublicKey
+    public: VerifyingKey
     sealed: dict[str, object]
 
     @classmethod
-    def make(cls, name: str, key: PrivateKey, hedge_secret: bytes, passphrase: str, profile: str) -> KeyRecord:
-        """Seal a private key and its hedge secret."""
+    def make(cls, name: str, algorithm: Algorithm, secret: bytes, passphrase: str, profile: str) -> KeyRecord:
+        """Seal the secret of a key."""
         check_name(name)
-        associated = _key_associated(name, profile, key.public)
-        sealed = seal.seal(key.octets() + hedge_secret, passphrase, profile=profile, associated=associated)
-        return cls(name=name, profile=profile, public=key.public, sealed=sealed)
+        public = algorithm.signer(secret).public
+        associated = _key_associated(name, profile, public)
+        sealed = seal.seal(secret, passphrase, profile=profile, associated=associated)
+        return cls(name=name, profile=profile, public=public, sealed=sealed)
 
     @classmethod
     def parse(cls, data: bytes, place: str, *, name: str, profile: str) -> KeyRecord:
@@ -115,34 +110,37 @@ class KeyRecord:
         Raises: KeystoreError, for an unknown format or version too.
         """
         found = _parse(data, place, _KEY, KEY_FORMAT)
-        for field, expected in (("kind", KEY_KIND), ("name", name), ("profile", profile)):
+        for field, expected in (("name", name), ("profile", profile)):
             document.expect(found[field], expected, f"{place}.{field}")
         try:
-            public = PublicKey.from_pem(found["public"])
+            public = read_public(found["public"])
         except KeystoreError as error:
             raise KeystoreError(error.message, place=f"{place}.public", hint=error.hint) from error
+        document.expect(found["kind"], BY_SCHEME[public.scheme].kind, f"{place}.kind")
         document.expect(found["keyid"], public.keyid, f"{place}.keyid")
         return cls(name=name, profile=profile, public=public, sealed=found["sealed"])
 
     def encode(self) -> bytes:
         """Return the bytes of the record."""
-        head = {"format": KEY_FORMAT, "version": VERSION, "kind": KEY_KIND, "name": self.name}
+        kind = BY_SCHEME[self.public.scheme].kind
+        head = {"format": KEY_FORMAT, "version": VERSION, "kind": kind, "name": self.name}
         public = {"keyid": self.public.keyid, "public": self.public.pem()}
         return document.readable({**head, **public, "profile": self.profile, "sealed": self.sealed})
 
-    def unseal(self, passphrase: str, place: str) -> tuple[PrivateKey, bytes]:
-        """Return the private key and the hedge secret; the public key in clear must be the scalar's.
+    def unseal(self, passphrase: str, place: str) -> Signer:
+        """Return what signs with the key; the public key in clear must be the secret's.
 
         Raises: PassphraseError, KeystoreError.
         """
         place = f"{place}.sealed"
+        algorithm = BY_SCHEME[self.public.scheme]
         associated = _key_associated(self.name, self.profile, self.public)
         secret = seal.unseal(self.sealed, passphrase, profile=self.profile, associated=associated, place=place)
-        document.expect(len(secret), 32 + HEDGE_BYTES, f"{place}: length")
-        key = PrivateKey(int.from_bytes(secret[:32], "big"))
-        if key.public != self.public:
+        document.expect(len(secret), algorithm.secret_bytes, f"{place}: length")
+        signer = algorithm.signer(secret)
+        if signer.public != self.public:
             raise KeystoreError("expected the private key of the public key in clear, got another", place=place)
-        return key, secret[32:]
+        return signer
 
 
 def _parse(data: bytes, place: str, shape: dict[str, type], format_name: str) -> dict[str, Any]:
@@ -169,6 +167,7 @@ def _store_associated(profile: str, created: str) -> bytes:
     )
 
 
-def _key_associated(name: str, profile: str, public: PublicKey) -> bytes:
-    head = {"format": KEY_FORMAT, "version": VERSION, "kind": KEY_KIND, "name": name}
+def _key_associated(name: str, profile: str, public: VerifyingKey) -> bytes:
+    kind = BY_SCHEME[public.scheme].kind
+    head = {"format": KEY_FORMAT, "version": VERSION, "kind": kind, "name": name}
     return document.canonical({**head, "profile": profile, "keyid": public.keyid})

@@ -69,19 +69,29 @@ def verify(public: curve.Point, e: int, r: int, s: int) -> None:
 
     Raises: SignatureError. Source: GB/T 32918.2-2016, clause 7.1.
     """
-    for name, number in (("r", r), ("s", s)):
-        if not 1 <= number < curve.N:
-            raise SignatureError(f"expected {name} in 1..n-1, got a number outside", place=_PLACE)
+    check_range(r, s, curve.N)
     t = (r + s) % curve.N
     if t == 0:
         raise SignatureError("expected r + s other than a multiple of n, got one", place=_PLACE)
     total = curve.add(curve.multiply(s, curve.G), curve.multiply(t, public))
     if total is None or (e + total[0]) % curve.N != r:
-        raise SignatureError(
-            "expected a signature of this message by this key, got one that does not match",
-            place=_PLACE,
-            hint="the message was altered, or another key signed it: compare the key's fingerprint on paper",
-        )
+        raise mismatch()
+
+
+def check_range(r: int, s: int, order: int) -> None:
+    """Refuse numbers of a signature that are outside 1..order-1."""
+    for name, number in (("r", r), ("s", s)):
+        if not 1 <= number < order:
+            raise SignatureError(f"expected {name} in 1..n-1, got a number outside", place=_PLACE)
+
+
+def mismatch() -> SignatureError:
+    """Return the error of a well-formed signature that is not one of this message by this key, in any scheme."""
+    return SignatureError(
+        "expected a signature of this message by this key, got one that does not match",
+        place=_PLACE,
+        hint="the message was altered, or another key signed it: compare the key's fingerprint on paper",
+    )
 
 
 def encode_signature(r: int, s: int) -> bytes:

@@ -1,10 +1,11 @@
-"""Known-answer tests that run once per process, before the first signature is made or checked."""
+"""Known-answer tests of each scheme that run once per process, before its first signature is made or checked."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
-from keystore import scheme, sm3
+from keystore import ecdsa, eddsa, scheme, sm3
 from keystore.curve import Point
 from keystore.errors import KeystoreError, SignatureError
 
@@ -41,6 +42,27 @@ FORGED_SIGNATURE = bytes.fromhex(
     "2f615ce7f0cf"
 )
 
+# RFC 8032, clause 7.1, TEST 2.
+ED25519_SEED = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
+ED25519_PUBLIC = bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+ED25519_MESSAGE = b"\x72"
+ED25519_SIGNATURE = bytes.fromhex(
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+    "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
+)
+
+# RFC 6979, annex A.2.5, SHA-256, message "sample".
+P256_SCALAR = 0xC9AFA9D845BA75166B5C215767B1D6934E50C3DB36E89B127B8A622B120F6721
+P256_POINT: Point = (
+    0x60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6,
+    0x7903FE1008B8BC99A41AE9E95628BC64F2F1B20C2D7E9F5177A3C294D4462299,
+)
+P256_MESSAGE = b"sample"
+P256_SIGNATURE = scheme.encode_signature(
+    0xEFD48B2AACB6A8FD1140DD9CD45E81D69D2C877B56AAF991C34D0EA84EAF3716,
+    0xF7CB1C942D657C41D436C7A1B6E29F65F3E900DBB9AFF4064DC4AB2F843ACDA8,
+)
+
 
 def digest(point: Point, message: bytes) -> int:
     """Return e of a message under the default id."""
@@ -58,15 +80,19 @@ def _expect(name: str, passed: bool) -> None:
 
 
 def _refuses(point: Point, e: int, signature: bytes) -> bool:
+    return _fails(lambda: scheme.verify(point, e, *scheme.decode_signature(signature)))
+
+
+def _fails(check: Callable[[], None]) -> bool:
     try:
-        scheme.verify(point, e, *scheme.decode_signature(signature))
+        check()
     except SignatureError:
         return True
     return False
 
 
 def run() -> None:
-    """Run every known-answer test.
+    """Run every known-answer test of SM2 and SM3.
 
     Raises: KeystoreError when one fails.
     """
@@ -80,7 +106,57 @@ def run() -> None:
     _expect("sm2 nonce", next(scheme.nonces(SIGN_SCALAR, SIGN_E, NONCE_HEDGE)) == NONCE_EXPECTED)
 
 
+def run_ed25519() -> None:
+    """Run the known-answer tests of Ed25519.
+
+    Raises: KeystoreError when one fails.
+    """
+    good, other = ED25519_SIGNATURE, ED25519_MESSAGE + b"\x00"
+    _expect("ed25519 public key", eddsa.public_of(ED25519_SEED) == ED25519_PUBLIC)
+    _expect("ed25519 sign", eddsa.sign(ED25519_SEED, ED25519_MESSAGE) == good)
+    _expect("ed25519 verify", not _fails(lambda: eddsa.verify(ED25519_PUBLIC, good, ED25519_MESSAGE)))
+    _expect("ed25519 other message", _fails(lambda: eddsa.verify(ED25519_PUBLIC, good, other)))
+
+
+def run_p256() -> None:
+    """Run the known-answer tests of ECDSA P-256 that verifying needs; each signature made is verified besides.
+
+    Raises: KeystoreError when one fails.
+    """
+    good, other = P256_SIGNATURE, P256_MESSAGE + b"\x00"
+    _expect("ecdsa-p256 public key", ecdsa.point_of(P256_SCALAR) == P256_POINT)
+    _expect("ecdsa-p256 verify", not _fails(lambda: ecdsa.verify(P256_POINT, good, P256_MESSAGE)))
+    _expect("ecdsa-p256 other message", _fails(lambda: ecdsa.verify(P256_POINT, good, other)))
+
+
+def run_p256_signing() -> None:
+    """Run the known-answer test of signing with ECDSA P-256.
+
+    Raises: KeystoreError when it fails, or where the cryptography library has no nonces by RFC 6979.
+    """
+    _expect("ecdsa-p256 sign", ecdsa.sign(P256_SCALAR, P256_MESSAGE) == P256_SIGNATURE)
+
+
 @functools.cache
 def ensure() -> None:
-    """Run the tests once per process; a failure is raised again at every call."""
+    """Run the tests of SM2 once per process; a failure is raised again at every call."""
     run()
+
+
+@functools.cache
+def ensure_ed25519() -> None:
+    """Run the tests of Ed25519 once per process; a failure is raised again at every call."""
+    run_ed25519()
+
+
+@functools.cache
+def ensure_p256() -> None:
+    """Run the verifier's tests of ECDSA P-256 once per process; a failure is raised again at every call."""
+    run_p256()
+
+
+@functools.cache
+def ensure_p256_signing() -> None:
+    """Run the signer's tests of ECDSA P-256 once per process; a failure is raised again at every call."""
+    ensure_p256()
+    run_p256_signing()

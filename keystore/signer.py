@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from keystore.sm2 import PublicKey
+from keystore.public import VerifyingKey
 
 
 class Signer(Protocol):
-    """Sign with one SM2 key under the default id, wherever the key lives."""
+    """Sign with one key of any scheme, wherever it lives; SM2 signs under the default id."""
 
     @property
     def keyid(self) -> str:
@@ -16,12 +16,12 @@ class Signer(Protocol):
         ...
 
     @property
-    def public(self) -> PublicKey:
+    def public(self) -> VerifyingKey:
         """The key that verifies what this signs."""
         ...
 
     def sign(self, message: bytes) -> bytes:
-        """Return a DER signature over the message.
+        """Return a signature over the message, in the form that `public` verifies.
 
         Raises: KeystoreError.
         """

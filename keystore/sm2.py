@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import NoReturn
@@ -11,13 +10,14 @@ from keystore import curve, encoding, scheme, selftest, sm3
 from keystore.curve import Point
 from keystore.errors import SignatureError
 from keystore.scheme import DEFAULT_ID
+from keystore.spki import SpkiNames
 
+SCHEME = "sm2-sm3"
 HEDGE_BYTES = 32
-_FINGERPRINT_DIGITS = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PublicKey:
+class PublicKey(SpkiNames):
     """A point on the SM2 curve that verifies signatures."""
 
     x: int
@@ -45,6 +45,11 @@ class PublicKey:
         return cls(x=x, y=y)
 
     @property
+    def scheme(self) -> str:
+        """The signatures that this verifies."""
+        return SCHEME
+
+    @property
     def point(self) -> Point:
         """The coordinates."""
         return self.x, self.y
@@ -52,20 +57,6 @@ class PublicKey:
     def der(self) -> bytes:
         """Return the SubjectPublicKeyInfo in DER."""
         return encoding.encode_public(self.point)
-
-    def pem(self) -> str:
-        """Return the SubjectPublicKeyInfo in PEM, as `openssl pkey -pubout` writes it."""
-        return encoding.encode_pem(encoding.PUBLIC_LABEL, self.der())
-
-    @property
-    def keyid(self) -> str:
-        """The SHA-256 of the SPKI DER, 64 hexadecimal digits."""
-        return hashlib.sha256(self.der()).hexdigest()
-
-    def fingerprint(self) -> str:
-        """Return the form for paper: the first 32 digits of the SM3 of the SPKI DER, in groups of four."""
-        digits = sm3.sm3(self.der()).hex()[:_FINGERPRINT_DIGITS]
-        return " ".join(digits[start : start + 4] for start in range(0, _FINGERPRINT_DIGITS, 4))
 
     def hasher(self, *, ident: bytes = DEFAULT_ID) -> sm3.Sm3:
         """Return an SM3 state that holds ZA; fed a message of any size, its digest is e."""

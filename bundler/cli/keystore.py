@@ -14,11 +14,12 @@ import click
 
 from bundler.cli.messages import tr
 from keystore import disk, seal
+from keystore.algorithm import ALGORITHMS
 from keystore.errors import KeystoreError, PassphraseError
 from keystore.file import FileKeystore, exists
+from keystore.public import VerifyingKey
 from keystore.record import check_name
 from keystore.signer import Signer
-from keystore.sm2 import PublicKey
 
 DEFAULT_KEY = "release"
 PASSPHRASE_FILE = "passphrase"  # noqa: S105 (a file's name)
@@ -165,6 +166,15 @@ def _passphrase_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+_algorithm_option = click.option(
+    "--algorithm",
+    type=click.Choice(list(ALGORITHMS)),
+    default="sm2",
+    show_default=True,
+    help="What the key signs with.",
+)
+
+
 @click.group("keystore")
 def keystore_group() -> None:
     """Make and show signing keys.
@@ -201,19 +211,40 @@ def init(directory: Path | None, profile: str, key: str, passphrase_file: Path |
 
 @keystore_group.command("generate")
 @click.argument("name")
+@_algorithm_option
 @_directory_option
 @_passphrase_option
-def generate(name: str, directory: Path | None, passphrase_file: Path | None) -> None:
-    """Make one more signing key.
+def generate(name: str, algorithm: str, directory: Path | None, passphrase_file: Path | None) -> None:
+    """Make one more signing key, of SM2 or, for sites without it, of Ed25519 or ECDSA P-256.
 
     \b
-    Example:
+    Examples:
       ferry keystore generate release-2027
+      ferry keystore generate release-2027-ed --algorithm ed25519
     """  # noqa: D301
     path = keystore_dir(directory)
     store = FileKeystore.open(path)
-    public = store.generate(name, read_passphrase(path, passphrase_file))
+    public = store.generate(name, read_passphrase(path, passphrase_file), algorithm)
     _say(tr(f"Key '{name}': {public.keyid}", f"密钥“{name}”：{public.keyid}"))
+
+
+@keystore_group.command("certify")
+@click.argument("name")
+@click.argument("chain", type=_FILE)
+@_directory_option
+def certify(name: str, chain: Path, directory: Path | None) -> None:
+    """Keep the certificates of a key beside it: PEM, the signer's first, each issued by the next.
+
+    They are SM2 certificates alone. No passphrase is needed.
+
+    \b
+    Example:
+      ferry keystore certify release chain.pem
+    """  # noqa: D301
+    store = FileKeystore.open(keystore_dir(directory))
+    store.certify(name, disk.read(chain))
+    count = len(store.certificates(name))
+    _say(tr(f"Key '{name}': {count} certificates kept", f"密钥“{name}”：已保存 {count} 份证书"))
 
 
 @keystore_group.command("public")
@@ -256,7 +287,7 @@ def list_keys(directory: Path | None, as_json: bool) -> None:
         click.echo(f"{row['name']}  {row['fingerprint']}  {row['keyid']}")
 
 
-def _row(name: str, public_key: PublicKey) -> dict[str, str]:
+def _row(name: str, public_key: VerifyingKey) -> dict[str, str]:
     return {"name": name, "keyid": public_key.keyid, "fingerprint": public_key.fingerprint()}
 
 

@@ -74,7 +74,7 @@ def _own_keys() -> tuple[PublicKey, ...]:
     if not exists(directory):
         return ()
     keystore = FileKeystore.open(directory)
-    return tuple(keystore.public(name) for name in keystore.names())
+    return tuple(key for key in map(keystore.public, keystore.names()) if isinstance(key, PublicKey))
 
 
 def shown(progress: Shown) -> Reading:

@@ -1,0 +1,137 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from keystore import audit, sm3
+from keystore.errors import KeystoreError
+from keystore.marks import host_secret, read_sealed, write_sealed
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    for number in range(5):
+        audit.append(path, {"kind": "override", "number": str(number)}, now=NOW)
+    return path
+
+
+def _refused(act):
+    with pytest.raises(KeystoreError) as refused:
+        act()
+    return str(refused.value)
+
+
+def test_a_log_grows_and_is_verified(log):
+    assert log.stat().st_mode & 0o777 == 0o600
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["seq"] for line in lines] == [1, 2, 3, 4, 5]
+    assert lines[0]["prev"] == "0" * 64
+    assert lines[0]["time"] == "2026-01-31T12:00:00Z"
+    body = json.dumps({n: v for n, v in lines[4].items() if n != "hash"}, sort_keys=True, separators=(",", ":"))
+    assert audit.verify(log) == audit.Head(count=5, hash=sm3.sm3(body.encode()).hex())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda lines: [lines[0], lines[1].replace(b'"number":"1"', b'"number":"9"'), *lines[2:]],
+            "line 2: expected the hash of this line, got another: it was changed",
+        ),
+        (lambda lines: [lines[0], *lines[3:]], "line 2: expected seq 2, got 4: 2 lines were cut out"),
+        (lambda lines: lines[2:], "line 1: expected seq 1, got 3: 2 lines were cut out"),
+        (
+            lambda lines: [lines[0], lines[0], *lines[1:]],
+            "line 2: expected seq 2, got 1: lines were moved or repeated",
+        ),
+        (
+            lambda lines: [*lines[:4], lines[4][:20]],
+            "line 5: expected a whole line, got one without its end",
+        ),
+        (lambda lines: [lines[0], b"{}\n"], "line 2.seq: expected this field, got none"),
+    ],
+)
+def test_every_change_is_found(log, change, message):
+    log.write_bytes(b"".join(change(log.read_bytes().splitlines(keepends=True))))
+    assert _refused(lambda: audit.verify(log)) == f"{log}: {message}"
+
+
+def test_a_line_of_another_log_is_found(log, tmp_path):
+    other = tmp_path / "other.jsonl"
+    audit.append(other, {"kind": "forged"}, now=NOW)
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([other.read_bytes(), *lines[1:]]))
+    assert _refused(lambda: audit.verify(log)) == (
+        f"{log}: line 2: expected the hash of the line before as prev, got another: that line was replaced"
+    )
+
+
+@pytest.mark.parametrize("size", [1, 40])
+def test_a_torn_line_is_cut_off_and_told(log, size):
+    torn = log.read_bytes().splitlines(keepends=True)[4][:size]
+    log.write_bytes(log.read_bytes() + torn)
+    head = audit.append(log, {"kind": "next"}, now=NOW)
+    assert audit.verify(log) == head
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["event"]["kind"] for line in lines[5:]] == ["torn-line", "next"]
+    assert lines[5]["event"]["text"] == torn.decode()
+    assert lines[5]["event"]["bytes"] == str(size)
+
+
+def test_nothing_is_appended_to_a_changed_end(log):
+    log.write_bytes(log.read_bytes().replace(b'"number":"4"', b'"number":"9"'))
+    before = log.read_bytes()
+    assert _refused(lambda: audit.append(log, {"kind": "next"}, now=NOW)) == (
+        f"{log}: last line: expected the hash of this line, got another: it was changed"
+    )
+    assert log.read_bytes() == before
+
+
+def test_an_event_too_large_and_a_missing_log_are_refused(log, tmp_path):
+    message = _refused(lambda: audit.append(log, {"kind": "x" * 70_000}, now=NOW))
+    assert message.startswith("event: expected an event of less than 65536 bytes, got ")
+    assert audit.verify(log).count == 5
+    none = tmp_path / "none"
+    assert _refused(lambda: audit.verify(none)) == f"{none}: expected a usable log, got 'no such file or directory'"
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(log, monkeypatch):
+    before = log.read_bytes()
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert _refused(lambda: audit.append(log, {"kind": "next"}, now=NOW)) == (
+        f"{log}: expected a usable log, got 'no space left on device'"
+    )
+    assert log.read_bytes() == before
+
+
+def test_sealed_documents_come_back(tmp_path):
+    secret = host_secret(tmp_path / "keys" / "secret")
+    assert secret == host_secret(tmp_path / "keys" / "secret")
+    assert (tmp_path / "keys" / "secret").stat().st_mode & 0o777 == 0o600
+    path = tmp_path / "marks.json"
+    write_sealed(path, {"hello": {"sequence": 3}}, secret)
+    assert read_sealed(path, secret) == {"hello": {"sequence": 3}}
+    refused = f"{path}: expected a document that this host sealed, got another, or it was altered"
+    assert _refused(lambda: read_sealed(path, b"x" * 32)) == refused
+    path.write_text(path.read_text().replace("3", "2", 1))
+    assert _refused(lambda: read_sealed(path, secret)) == refused
+    write_sealed(path, {}, secret)
+    renamed = path.rename(tmp_path / "other.json")
+    assert "expected a document that this host sealed" in _refused(lambda: read_sealed(renamed, secret))
+
+
+def test_a_secret_that_others_read_or_that_is_damaged_is_refused(tmp_path):
+    path = tmp_path / "keys" / "secret"
+    host_secret(path)
+    path.chmod(0o644)
+    assert _refused(lambda: host_secret(path)) == f"{path}: expected mode 0600, got 0644"
+    path.chmod(0o600)
+    path.write_bytes(b"short")
+    assert _refused(lambda: host_secret(path)) == f"{path}: expected a secret of 32 bytes, got 5"
