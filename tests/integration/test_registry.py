@@ -18,6 +18,7 @@ import pytest
 import yaml
 from artifacts import make_tar
 from command import CHECKOUT, ferry
+from ports import free_port
 from registry import make_image
 
 pytestmark = pytest.mark.network
@@ -36,9 +37,7 @@ def skopeo(*words: str | Path) -> str:
 @contextmanager
 def running_registry(directory: Path, users: str = "") -> Iterator[str]:
     """Start a registry on loopback; yield its host."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     settings = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
