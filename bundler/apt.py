@@ -57,6 +57,8 @@ _SIGNED = tuple(
         "APT::Get::AllowUnauthenticated",
     )
 )
+# Debian's images for containers switch off what apt remembers of the lists, which then are read anew by every command.
+_REMEMBERED = ("-oDir::Cache::pkgcache=pkgcache.bin", "-oDir::Cache::srcpkgcache=srcpkgcache.bin")
 _TARGETS = "$(CREATED_BY)|$(TRUSTED)|$(REPO_URI)|$(SOURCESENTRY)"
 # sources.list(5): the option of one line, or the field of a stanza.
 _TRUSTED = re.compile(r"\btrusted\s*[=:]\s*(yes|true|with|on|enable|1)\b", re.IGNORECASE)
@@ -95,7 +97,7 @@ class Apt:
         self._configuration.write_text(text)
 
     def _get(self, *words: str) -> str:
-        return self._run(["apt-get", "-q", *_SIGNED, *words])
+        return self._run(["apt-get", "-q", *_SIGNED, *_REMEMBERED, *words])
 
     def _run(self, argv: list[str], accept: tuple[int, ...] = (0,)) -> str:
         environment = {"APT_CONFIG": str(self._configuration)}
@@ -128,7 +130,7 @@ class Apt:
     def show(self, entries: list[dict[str, str]]) -> dict[str, dict[str, str]]:
         """Return the control fields of the packages of `closure`, by name."""
         names = [f"{name}={version}" for name, version, _ in (file_parts(entry["file"]) for entry in entries)]
-        shown = self._run(["apt-cache", "show", *names]) if names else ""
+        shown = self._run(["apt-cache", *_REMEMBERED, "show", *names]) if names else ""
         stanzas = (dict(_FIELD.findall(stanza)) for stanza in shown.split("\n\n"))
         return {fields["Package"]: fields for fields in stanzas if "Package" in fields}
 
@@ -156,7 +158,11 @@ class Apt:
     def assume(self, installed: Iterable[Package]) -> None:
         """Let the host have these packages, in working order: their own dependencies are not looked at."""
         packages = {package.name: package for package in installed}
-        shown = self._run(["apt-cache", "show", "--no-all-versions", *sorted(packages)], (0, 100)) if packages else ""
+        shown = (
+            self._run(["apt-cache", *_REMEMBERED, "show", "--no-all-versions", *sorted(packages)], (0, 100))
+            if packages
+            else ""
+        )
         provides = dict(_PROVIDES.findall(shown))
         stanzas = [_stanza(package, provides.get(name, "")) for name, package in sorted(packages.items())]
         self._status.write_text("\n".join(stanzas))

@@ -13,6 +13,7 @@ import fcntl
 import ipaddress
 import os
 import platform
+import queue
 import select
 import socket
 import struct
@@ -65,7 +66,12 @@ class Watch:
         Raises:
             Unwatchable; and what `start` raises.
         """
-        return self._in_thread(self._launch, service, start)
+        handed = queue.SimpleQueue()
+        # Started from here: under the filter it would hold on to it, and the listener would never hang up.
+        watching = threading.Thread(target=self._watch, args=(service, handed), daemon=True)
+        watching.start()
+        self._threads.append(watching)
+        return self._in_thread(self._launch, handed, start)
 
     def _in_thread(self, work, *words):
         """Work in a thread of its own: a filter is put on that one alone, the others stay free."""
@@ -85,11 +91,8 @@ class Watch:
             raise error
         return result
 
-    def _launch(self, service, start):
-        listener = _listen()
-        watching = threading.Thread(target=self._watch, args=(service, listener), daemon=True)
-        watching.start()
-        self._threads.append(watching)
+    def _launch(self, handed, start):
+        handed.put(_listen())
         return start()
 
     def finish(self, timeout_s):
@@ -107,8 +110,8 @@ class Watch:
         # A lookup that led to a connection says nothing more.
         return [one for one in attempts if one.protocol != "dns" or (one.service, one.destination) not in reached]
 
-    def _watch(self, service, listener):
-        poll = select.poll()
+    def _watch(self, service, handed):
+        listener, poll = handed.get(), select.poll()
         poll.register(listener, select.POLLIN)
         try:
             # When the last process under the filter ended, the listener hangs up.

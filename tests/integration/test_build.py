@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import CHECKOUT, ferry
+from runtimes import podman_state
 
 from bundler.compose import builder_platform
 from bundler.model.platform import PLATFORMS
@@ -139,7 +140,7 @@ def test_skopeo_copies_the_image_out_and_podman_runs_it(tmp_path: Path, hello: P
     subprocess.run(["skopeo", "copy", f"oci-archive:{hello}:{image}", f"dir:{tmp_path / 'copy'}"], check=True)
     # podman refuses a long run root.
     run_root = tempfile.mkdtemp(prefix="fp")
-    podman = ["podman", "--root", tmp_path / "root", "--runroot", run_root, "--cgroup-manager", "cgroupfs"]
+    podman = ["podman", "--root", tmp_path / "root", *podman_state(run_root), "--cgroup-manager", "cgroupfs"]
     podman += ["--runtime", "runc"]
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "--network", "none", "--read-only"]
     ask = "import os, urllib.request as u; print(u.urlopen('http://127.0.0.1:8070/').read().decode(), os.getuid())"

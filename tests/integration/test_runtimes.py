@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import runtimes
 from bundles import packed
-from hosts import Host, free_port, host_manifest, service
+from hosts import Host, host_manifest, service
+from ports import free_port
 from registry import Image, make_index
 from runtimes import small_image, with_images
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from command import CHECKOUT, ferry
+from runtimes import podman_state
 
 pytestmark = pytest.mark.network
 RECIPE = """\
@@ -90,7 +91,7 @@ def test_podman_pulls_an_image(served: Served) -> None:
     name = f"{served.place}/ferry.local/hello:1.0.0"
     # podman takes no long path for its state.
     with tempfile.TemporaryDirectory(prefix="pm-") as work:
-        stores = ["--root", f"{work}/root", "--runroot", f"{work}/run", "--storage-driver", "vfs"]
+        stores = ["--root", f"{work}/root", *podman_state(work), "--storage-driver", "vfs"]
         run("podman", *stores, "pull", "--tls-verify=false", name)
         assert name in run("podman", *stores, "images", "--format", "{{.Repository}}:{{.Tag}}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import socket
 import threading
 import zipfile
 from collections import Counter
@@ -180,14 +179,6 @@ class Host:
 
     def close(self) -> None:
         self.systemd.stop([*self.systemd._servers])
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def service(name: str, port: int, **changes: object) -> Service:

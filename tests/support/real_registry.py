@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ports import free_port
 
 # alice:open-sesame, as `htpasswd -nbB` writes it.
 HTPASSWD = "alice:$2y$05$OpMzKdGPsPiOy3/9aVoxh.oUE9lJlbenfHCi.NPDXryzbpxNA0zH.\n"
@@ -21,9 +22,7 @@ LOGIN = base64.b64encode(b"alice:open-sesame").decode()
 @contextmanager
 def running_registry(directory: Path, users: str = "") -> Iterator[str]:
     """Start a registry on loopback; yield its host."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     settings = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},

@@ -74,9 +74,17 @@ def podman(host: Host) -> Iterator[Callable[..., str]]:
     """Give a host a podman; yield a function that asks it."""
     root = host.root / "var/lib/containers/storage"
     with tempfile.TemporaryDirectory(prefix="ferry-podman-") as run:
-        options = ["--root", str(root), "--runroot", run, "--storage-driver", "vfs"]
+        options = ["--root", str(root), *podman_state(run), "--storage-driver", "vfs"]
         yield _program(host, "podman", _found("podman"), *options)
         subprocess.run(["podman", *options, "system", "reset", "--force"], capture_output=True, check=False)
+
+
+def podman_state(directory: str) -> list[str]:
+    """Return the options by which a podman keeps to itself, in a directory with a short name.
+
+    Its state of the whole host is taken for that of before a boot when another podman clears up.
+    """
+    return ["--runroot", f"{directory}/run", "--tmpdir", f"{directory}/tmp"]
 
 
 @contextmanager
@@ -118,7 +126,7 @@ def running_podman() -> Iterator[tuple[str, list[str]]]:
     # podman takes no long path for what it keeps while it runs.
     with tempfile.TemporaryDirectory(prefix="ferry-podman-") as name:
         work = Path(name)
-        program = [_found("podman"), "--root", f"{work}/root", "--runroot", f"{work}/run", "--storage-driver", "vfs"]
+        program = [_found("podman"), "--root", f"{work}/root", *podman_state(name), "--storage-driver", "vfs"]
         argv = [*program, "system", "service", "--time", "0", f"unix://{work}/sock"]
         with _running(argv, work / "sock", work / "log"):
             yield f"unix://{work}/sock", program

@@ -3,7 +3,6 @@
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 
@@ -70,12 +70,6 @@ class Service:
 
 
 Start = Callable[..., Service]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def spawn(script: str | Path, env: dict[str, str], python: str = sys.executable) -> subprocess.Popen[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import cut_off as cut_off_script
 import pytest
-from hosts import Host, free_port, host_bundle, service
+from hosts import Host, host_bundle, service
+from ports import free_port
 
 CHANGE = "agent.PROMPT=x"
 

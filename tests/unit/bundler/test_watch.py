@@ -244,3 +244,21 @@ def test_a_boot_that_cannot_be_watched_is_refused(root: Path) -> None:
         "expected to watch the connections of a boot: seccomp: Device or resource busy\n"
         "build where Linux is 5.5 or later, outside of containers with a seccomp listener of their own\n"
     )
+
+
+def test_the_watch_ends_with_what_it_watches() -> None:
+    program = (
+        "import subprocess, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from inside import bring_loopback_up\n"
+        "from inside_watch import Watch\n"
+        "bring_loopback_up()\n"
+        "watch = Watch()\n"
+        "for name in 'ab':\n"
+        "    watch.launch(name, lambda: subprocess.Popen(['true'])).wait()\n"
+        "watch.finish(30)\n"
+        "print([thread.is_alive() for thread in watch._threads])\n"
+    )
+    enter = ["unshare", "--net", "--user", "--map-root-user", sys.executable, "-c", program]
+    argv = [*enter, str(CHECKOUT / "bundler/sandbox")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[False, False]\n"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hosts import Host, free_port, host_bundle, service
+from hosts import Host, host_bundle, service
+from ports import free_port
 
 from bundler.installer.facts import Facts, gather
 from bundler.model.service import Service

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from bundles import entry, packed
 from drivers import add_build, add_card, add_program, make_run, package, reason_unavailable
-from hosts import Host, free_port, host_manifest, service
+from hosts import Host, host_manifest, service
+from ports import free_port
 
 from bundler.errors import HostError, IntegrityError, StepError
 from bundler.installer.apply import Done

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from bundles import DEFECTS, Defect
-from hosts import Host, free_port, host_bundle, service
+from hosts import Host, host_bundle, service
+from ports import free_port
 
 from bundler.archive import read_head
 from bundler.errors import FerryError, HostError, TrustError
