@@ -18,6 +18,20 @@ _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "urn:ferry:bundle:v1"
 
 
+def check_signer(signer: Signer) -> None:
+    """Refuse a key of which no bundle is believed.
+
+    Raises:
+        TrustError: it is not an SM2 key.
+    """
+    if not isinstance(signer.public, PublicKey):
+        raise TrustError(
+            f'expected an SM2 key to sign a bundle, got one of the scheme "{signer.public.scheme}"',
+            place=signer.keyid,
+            hint="make one: ferry keystore generate NAME",
+        )
+
+
 def sign(manifest: bytes, signer: Signer) -> tuple[bytes, bytes]:
     """Return the detached signature (DER) and the envelope of the exact bytes of a manifest."""
     return signer.sign(manifest), sign_envelope(PAYLOAD_TYPE, _statement(manifest), [signer])

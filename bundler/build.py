@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bundler.archive import pack
-from bundler.attest import sign
+from bundler.attest import check_signer, sign
 from bundler.builder import built_packages, fetch_for_builder
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
@@ -73,9 +73,10 @@ def build(
     """Build the bundle of the recipe at `where` and write it to `out`.
 
     Raises:
-        RecipeError, ResolveError, TransferError, IntegrityError, HostError, StepError: as the stages say.
+        RecipeError, ResolveError, TransferError, IntegrityError, TrustError, HostError, StepError: as the stages say.
             No file is left at `out` then, or the one that was there before.
     """
+    check_signer(signer)
     recipe, lock = read_inputs(where, Digests(store.root, progress))
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
