@@ -27,6 +27,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "cache": ("bundler.cli.cache", "cache_group"),
     "verify": ("bundler.cli.check", "verify_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
+    "diff": ("bundler.cli.difference", "diff_command"),
     "split": ("bundler.cli.split", "split_command"),
     "serve": ("bundler.cli.serve", "serve_command"),
     "push": ("bundler.cli.push", "push_command"),

@@ -13,6 +13,7 @@ import click
 
 from bundler.accelerators.decide import told_need
 from bundler.build import read_inputs
+from bundler.cli.changes import print_comparison, print_sums
 from bundler.cli.charts import print_not_carried
 from bundler.cli.make import RECIPE, store_directory
 from bundler.cli.messages import tr
@@ -23,7 +24,7 @@ from bundler.errors import RecipeError
 from bundler.load import format_lock, lock_path, read_lock, read_recipe
 from bundler.local.take import Local
 from bundler.model.descriptor import OCTETS
-from bundler.model.inventory import Change, Comparison, compare
+from bundler.model.inventory import compare
 from bundler.model.lock import Lock
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
@@ -216,7 +217,7 @@ def _write(path: Path, lock: Lock, before: Lock | None) -> None:
     click.echo(tr(f"wrote {path}: {counts}", f"已写出 {path}：{counts}"))
     print_wheels(lock)
     if before is not None:
-        _print_sums(compare(before, lock))
+        print_sums(compare(before, lock))
 
 
 @lock_group.command(
@@ -244,58 +245,7 @@ def diff_command(old: Path, new: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(comparison), ensure_ascii=False))
         return
-    kind = ""
-    for change in comparison.changes:
-        if change.kind != kind:
-            kind = change.kind
-            click.echo(f"{_KINDS.get(kind, kind)}:")
-        click.echo(f"  {_words(change)}")
-    _print_sums(comparison)
-
-
-_KINDS = {
-    "runtime": tr("packages of the Python runtime", "Python 运行时的系统包"),
-    "wheel": tr("Python packages", "Python 包"),
-    "build": tr("build tools, which stay on the connected host", "构建工具（留在联网主机）"),
-    "toolchain": tr("Python packages of the installer", "安装程序的 Python 包"),
-    "deb": tr("Debian packages for the host", "主机的 Debian 包"),
-    "rpm": tr("RPM packages for the host", "主机的 RPM 包"),
-    "driver": tr("drivers", "驱动"),
-    "file": tr("files", "文件"),
-    "image": tr("images", "镜像"),
-    "chart": tr("Helm charts", "Helm chart"),
-    "upstream": tr("signed lists of archives", "软件源的签名清单"),
-}
-
-
-def _words(change: Change) -> str:
-    enters = f"  (+{_bytes(change.entering_bytes)})" if change.entering_bytes else ""
-    if not change.old:
-        return tr("new      ", "新增  ") + f"{change.name} {change.new}{enters}"
-    if not change.new:
-        return tr("gone     ", "移除  ") + f"{change.name} {change.old}"
-    if change.old == change.new:
-        same = tr("same version, other files", "版本相同，文件不同")
-        return tr("replaced ", "替换  ") + f"{change.name} {change.new}: {same}{enters}"
-    return tr("changed  ", "变更  ") + f"{change.name} {change.old} -> {change.new}{enters}"
-
-
-def _print_sums(comparison: Comparison) -> None:
-    if not comparison.changes:
-        click.echo(tr("nothing else enters the zone", "进入隔离区的内容没有变化"))
-        return
-    entering = _sum(comparison.entering, comparison.entering_bytes)
-    leaving = _sum(comparison.leaving, comparison.leaving_bytes)
-    words = tr("enters the zone: {}; no longer enters: {}", "新进入隔离区：{}；不再进入：{}")
-    click.echo(words.format(entering, leaving))
-
-
-def _sum(files: int, size: int) -> str:
-    return tr(f"{files} {'file' if files == 1 else 'files'}, {_bytes(size)}", f"{files} 个文件，{_bytes(size)}")
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} B"
+    print_comparison(comparison)
 
 
 def _print_targets(lock: Lock, targets: Sequence[Target], findings: Sequence[list[Finding]]) -> None:

@@ -2,53 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from bundler.model.deb import LockedDeb
+from bundler.model.difference import Comparison, Thing, compare_things
 from bundler.model.lock import Lock
-from bundler.model.platform import Platform
 from bundler.model.wheel import LockedPackage
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Thing:
-    """One thing of a lock for one platform, or for all where that is None.
-
-    `blobs` are the SHA-256 in hex and the size in bytes of each of its files.
-    """
-
-    kind: str
-    name: str
-    version: str
-    platform: Platform | None
-    blobs: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
-    """How one thing differs: `old` and `new` are versions, empty where it is not there.
-
-    Equal versions mean other files under the same version. `entering_bytes` are those of files that are not in the
-    old lock at all.
-    """
-
-    kind: str
-    name: str
-    old: str
-    new: str
-    entering_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """How a new lock differs from an old one; files and bytes enter the zone, or leave it, each content once."""
-
-    changes: tuple[Change, ...]
-    entering: int
-    entering_bytes: int
-    leaving: int
-    leaving_bytes: int
 
 
 def things(lock: Lock) -> Iterator[Thing]:
@@ -104,45 +63,5 @@ def _packages(kind: str, packages: tuple[LockedPackage, ...]) -> Iterator[Thing]
 
 
 def compare(old: Lock, new: Lock) -> Comparison:
-    """Compare two locks thing by thing, in the order of kinds, then of names."""
-    before, after = _grouped(old), _grouped(new)
-    kinds = list(dict.fromkeys(thing.kind for lock in (old, new) for thing in things(lock)))
-    had, has = _blobs(old), _blobs(new)
-    entering = {sha256: size for sha256, size in has.items() if sha256 not in had}
-    leaving = {sha256: size for sha256, size in had.items() if sha256 not in has}
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    changed.sort(key=lambda key: (kinds.index(key[0]), key[1]))
-    return Comparison(
-        changes=tuple(_change(key, before.get(key, ()), after.get(key, ()), entering) for key in changed),
-        entering=len(entering),
-        entering_bytes=sum(entering.values()),
-        leaving=len(leaving),
-        leaving_bytes=sum(leaving.values()),
-    )
-
-
-def _grouped(lock: Lock) -> dict[tuple[str, str], tuple[Thing, ...]]:
-    found: dict[tuple[str, str], tuple[Thing, ...]] = {}
-    for thing in sorted(things(lock), key=lambda thing: (str(thing.platform), thing.version)):
-        found[thing.kind, thing.name] = (*found.get((thing.kind, thing.name), ()), thing)
-    return found
-
-
-def _blobs(lock: Lock) -> dict[str, int]:
-    """Return what crosses: build tools stay on the connected host."""
-    return {sha256: size for thing in things(lock) if thing.kind != "build" for sha256, size in thing.blobs}
-
-
-def _change(
-    key: tuple[str, str], old: tuple[Thing, ...], new: tuple[Thing, ...], entering: Mapping[str, int]
-) -> Change:
-    blobs = {sha256: size for thing in new for sha256, size in thing.blobs if sha256 in entering}
-    return Change(kind=key[0], name=key[1], old=_version(old), new=_version(new), entering_bytes=sum(blobs.values()))
-
-
-def _version(group: tuple[Thing, ...]) -> str:
-    """Return the version, or each platform's where they differ."""
-    versions = {thing.version for thing in group}
-    if len(versions) == 1:
-        return versions.pop()
-    return ", ".join(f"{thing.version} ({thing.platform})" for thing in group)
+    """Compare two locks thing by thing; build tools stay on the connected host and enter nothing."""
+    return compare_things(list(things(old)), list(things(new)), staying="build")

@@ -14,9 +14,10 @@ from bundler.cli import ferry
 from bundler.errors import RecipeError
 from bundler.load import format_lock
 from bundler.model.deb import LockedDeb
+from bundler.model.difference import Change, Comparison
 from bundler.model.files import LockedPath
 from bundler.model.image import LockedBlob, LockedImage
-from bundler.model.inventory import Change, Comparison, compare
+from bundler.model.inventory import compare
 from bundler.model.lock import Lock
 from bundler.model.platform import PLATFORMS
 from bundler.model.reference import parse_reference
