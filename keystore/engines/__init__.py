@@ -1,0 +1,1 @@
+"""Secrets engines: each answers the requests below the path that it is mounted at."""
