@@ -27,6 +27,7 @@ from rpms import (
     reason_unavailable,
     served,
 )
+from serving import Running
 from values import lock
 
 from bundler.carried.rpm import carry_rpms
@@ -361,6 +362,45 @@ def host_home(work: Path) -> dict[str, str]:
     (work / "home").mkdir()
     (work / "home/.rpmmacros").write_text("%_dbpath /var/lib/rpm\n")
     return {"HOME": str(work / "home")}
+
+
+@pytest.mark.parametrize("signed_by", ["its distribution", "a stranger"])
+def test_dnf_installs_from_a_served_bundle(
+    signed_by: str, made: Distribution, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rpms, keys = stored(made, tmp_path, "top", "middle", "coreutils")
+    items = list(carry_rpms(replace(lock(), rpms=tuple(rpms), rpm_keys=tuple(keys)), AMD64[0], store))
+    (tmp_path / "bundle.tar").write_bytes(bundle_with(items, store, tmp_path))
+    for name, value in host_home(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    root = tmp_path / "root"
+    bash = build_rpm(tmp_path / "build", BASH)
+    subprocess.run(["rpm", "--root", root, "-i", "--nosignature", bash], check=True, capture_output=True)
+    running = Running(tmp_path / "bundle.tar")
+    key = next(item.name for item in items if item.name.startswith("keys/"))
+    gpgkey = f"{running.server.url}/rpm/{key}"
+    if signed_by == "a stranger":
+        (tmp_path / "stranger.asc").write_text(Signer(tmp_path / "stranger", "Stranger").public)
+        gpgkey = f"file://{tmp_path / 'stranger.asc'}"
+    (tmp_path / "repos").mkdir()
+    (tmp_path / "repos/ferry.repo").write_text(
+        f"[ferry]\nname=Ferry\nbaseurl={running.server.url}/rpm/\ngpgkey={gpgkey}\ngpgcheck=1\nproxy=\n"
+    )
+    words = ["--installroot", root, "--setopt", f"reposdir={tmp_path / 'repos'}", "--setopt", "cachedir=/cache"]
+    words += ["--forcearch", "x86_64", "--releasever", "none", "--assumeyes", "install", "top"]
+    try:
+        done = subprocess.run(["dnf", *words], check=False, capture_output=True, text=True, timeout=120)
+    finally:
+        running.stop()
+    listed = subprocess.run(["rpm", "--root", root, "-qa", "--qf", "%{NAME}\n"], capture_output=True, text=True)
+    here = sorted(name for name in listed.stdout.split() if name != "gpg-pubkey")
+    if signed_by == "a stranger":
+        assert (done.returncode, here) == (1, ["bash"])
+        assert "GPG key" in done.stderr + done.stdout
+    else:
+        assert done.returncode == 0, done.stderr
+        assert here == ["bash", "coreutils", "middle", "top"]
+        assert (root / "usr/bin/top-sample").is_file()
 
 
 @pytest.fixture
