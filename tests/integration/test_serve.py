@@ -1,4 +1,4 @@
-"""A bundle served to the clients that hosts have: skopeo, podman, pip, uv, apt-get, and Ferry itself."""
+"""A bundle served to the clients that hosts have: skopeo, podman, containerd, Docker, pip, uv, apt-get and Ferry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from command import CHECKOUT, ferry
-from runtimes import podman_state
+from hosts import Host
+from runtimes import containerd, docker, podman_state
 
 pytestmark = pytest.mark.network
 RECIPE = """\
@@ -94,6 +95,20 @@ def test_podman_pulls_an_image(served: Served) -> None:
         stores = ["--root", f"{work}/root", *podman_state(work), "--storage-driver", "vfs"]
         run("podman", *stores, "pull", "--tls-verify=false", name)
         assert name in run("podman", *stores, "images", "--format", "{{.Repository}}:{{.Tag}}")
+
+
+def test_containerd_pulls_an_image(served: Served, tmp_path: Path) -> None:
+    name = f"{served.place}/ferry.local/hello:1.0.0"
+    with containerd(Host(tmp_path / "host")) as ctr:
+        ctr("images", "pull", "--plain-http", name)
+        assert name in ctr("images", "list", "--quiet").split()
+
+
+def test_docker_pulls_an_image(served: Served, tmp_path: Path) -> None:
+    name = f"{served.place}/ferry.local/hello:1.0.0"
+    with docker(Host(tmp_path / "host")) as program:
+        program("pull", "--quiet", name)
+        assert name in program("image", "list", "--format", "{{.Repository}}:{{.Tag}}").split()
 
 
 def test_pip_installs_a_wheel(served: Served, tmp_path: Path) -> None:
