@@ -24,6 +24,7 @@ if __name__ == "__main__" and (VENV / "bin/python").exists() and Path(sys.prefix
     os.execv(VENV / "bin/python", [str(VENV / "bin/python"), __file__, *sys.argv[1:]])
 
 from bench.build import build  # noqa: E402
+from bench.bundle import bundle  # noqa: E402
 from bench.fetch import fetch  # noqa: E402
 from bench.install import install  # noqa: E402
 from bench.measure import Bench, BenchError, Line, Measurement  # noqa: E402
@@ -33,6 +34,7 @@ from bench.verify import verify  # noqa: E402
 AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {
     "fetch": fetch,
     "build": build,
+    "bundle": bundle,
     "verify": verify,
     "install": install,
     "registry": registry,

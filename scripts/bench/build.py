@@ -27,7 +27,13 @@ _NO_NETWORK = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "h
 
 
 def build(bench: Bench) -> Iterator[Line]:
-    """Compare packing with programs that copy the same bytes to one file or directory, then time a build."""
+    """Compare packing with its peers, then time a build."""
+    yield from pack(bench)
+    yield f"ferry build {bench.recipe.name}, warm", _whole(bench)
+
+
+def pack(bench: Bench) -> Iterator[Line]:
+    """Compare packing with programs that copy the same bytes to one file or directory."""
     listed, tree, out = str(bench.sample / "whole.blobs"), str(bench.sample / "store/blobs"), bench.work / "out"
     blobs = Path(listed).read_text().split("\n")
     argvs = {
@@ -49,7 +55,6 @@ def build(bench: Bench) -> Iterator[Line]:
     yield from ((f"{name} of the blobs", speed(seconds, name, bench.size)) for name in peers)
     yield "pack memory, size/8", memory(part)
     yield "pack memory, size", memory(costs["pack"], {"size/8": part})
-    yield f"ferry build {bench.recipe.name}, warm", _whole(bench)
 
 
 def _writer(argv: list[str], out: Path, to_stdout: bool) -> Callable[[], Cost]:

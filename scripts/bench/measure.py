@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,8 @@ SAMPLE = (*PYTHON, str(Path(__file__).with_name("sample.py")))
 MB = 1_000_000
 MIB = 1024 * 1024
 _COMPLAINT_BYTES = 2000
+# getrusage(2) counts writes in blocks of this size.
+_BLOCK_BYTES = 512
 
 
 class BenchError(Exception):
@@ -46,12 +49,16 @@ class Bench:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a program took: seconds by the wall clock and of the processors, and its largest resident set."""
+    """What a program took: seconds by the wall clock and of the processors, its largest resident set, what it wrote.
+
+    `written_bytes` are those that went towards a disk, in whole pages; a file system in memory does not count.
+    """
 
     seconds: float
     peak_bytes: int
     output: bytes
     cpu_seconds: float = 0.0
+    written_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,22 +90,24 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.4g}")
 
 
-def run(argv: Sequence[str], *, out: Path | None = None, env: Mapping[str, str] | None = None) -> Cost:
+def run(argv: Sequence[str], *, out: Path | None = None, env: Mapping[str, str] | None = None, status: int = 0) -> Cost:
     """Run a program to its end; its output goes to the file `out`, else into the result.
 
     Raises:
-        BenchError: it failed.
+        BenchError: it did not end with `status`.
     """
-    return together([argv], out=out, env=env)
+    return together([argv], out=out, env=env, status=status)
 
 
-def together(argvs: Sequence[Sequence[str]], *, out: Path | None = None, env: Mapping[str, str] | None = None) -> Cost:
+def together(
+    argvs: Sequence[Sequence[str]], *, out: Path | None = None, env: Mapping[str, str] | None = None, status: int = 0
+) -> Cost:
     """Run programs at the same time until the last one ends; the peak is that of the largest.
 
     A child begins with the resident set of this process, so no peak below that is seen: keep this process small.
 
     Raises:
-        BenchError: one failed.
+        BenchError: one did not end with `status`.
     """
     with ExitStack() as stack:
         target = stack.enter_context(_output(out))
@@ -113,7 +122,7 @@ def together(argvs: Sequence[Sequence[str]], *, out: Path | None = None, env: Ma
             stack.callback(_end, child)
         used = [_wait(child) for child in children]
         seconds = time.perf_counter() - began
-        if any(child.returncode for child in children):
+        if any(child.returncode != status for child in children):
             errors.seek(0)
             complaint = errors.read()[-_COMPLAINT_BYTES:].decode(errors="replace").strip()
             raise BenchError(f"{' '.join(argvs[0][:6])}: {complaint or 'failed'}")
@@ -121,9 +130,10 @@ def together(argvs: Sequence[Sequence[str]], *, out: Path | None = None, env: Ma
             target.seek(0)
         return Cost(
             seconds=seconds,
-            peak_bytes=max(peak for peak, _ in used),
+            peak_bytes=max(one.ru_maxrss for one in used) * 1024,
             output=b"" if out else target.read(),
-            cpu_seconds=sum(cpu for _, cpu in used),
+            cpu_seconds=sum(one.ru_utime + one.ru_stime for one in used),
+            written_bytes=sum(one.ru_oublock for one in used) * _BLOCK_BYTES,
         )
 
 
@@ -131,11 +141,11 @@ def _output(out: Path | None) -> IO[bytes]:
     return out.open("wb") if out else tempfile.TemporaryFile()
 
 
-def _wait(child: subprocess.Popen[bytes]) -> tuple[int, float]:
-    """Wait for a child; return its peak of memory in bytes and its processor seconds, as wait4 tells for one child."""
+def _wait(child: subprocess.Popen[bytes]) -> resource.struct_rusage:
+    """Wait for a child; return what it used, as wait4 tells for one child."""
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime
+    return usage
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
@@ -180,3 +190,11 @@ def memory(costs: Sequence[Cost], peers: Mapping[str, Sequence[Cost]] | None = N
     peaks = [cost.peak_bytes for cost in costs]
     compared = {name: max(peaks) / max(cost.peak_bytes for cost in other) for name, other in (peers or {}).items()}
     return Measurement(value=max(peaks) / MIB, unit="MiB", median=statistics.median(peaks) / MIB, ratios=compared)
+
+
+def written(costs: Sequence[Cost], size: int, name: str) -> Measurement:
+    """Return the most bytes that any run wrote, beside the `size` of what is called `name`."""
+    found = [cost.written_bytes for cost in costs]
+    return Measurement(
+        value=max(found) / MB, unit="MB", median=statistics.median(found) / MB, ratios={name: max(found) / size}
+    )

@@ -2,6 +2,7 @@
 
 sample.py make DIRECTORY SIZE     blobs and signed manifests of bundles: `whole`, `part` of an eighth, `empty`
 sample.py pack DIRECTORY NAME OUT write one of them to a new file and print the seconds that took
+sample.py receive BUNDLE KEY STORE  verify a bundle, or the volumes beside one, into a host's store as an install does
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from bundler.archive import pack
 from bundler.attest import sign
+from bundler.checks import Reading
+from bundler.installer.steps.store import receive
+from bundler.medium import Medium
 from bundler.model.descriptor import OCTETS, Descriptor
-from bundler.model.manifest import FIXED_NAMES, HEAD_NAMES, Entry, Manifest, format_manifest, parse_manifest
+from bundler.model.manifest import FIXED_NAMES, HEAD_NAMES, Entry, Item, Manifest, format_manifest, parse_manifest
 from bundler.model.platform import PLATFORMS
 from bundler.store import OCI_LAYOUT, Store, describe_bytes
+from bundler.verify import Policy, read_trust
 from keystore.sm2 import PrivateKey
 
 PIECE = 1024 * 1024
@@ -29,6 +35,7 @@ PIECE = 1024 * 1024
 LARGE = 96 * PIECE
 SMALL = (4096, 3 * PIECE, 70_001, 300_000, 12 * PIECE, 1_200_000)
 SMALL_ENTRY = b"{}\n"
+NO_IMAGES = b'{"manifests":[],"schemaVersion":2}\n'
 CREATED = "2026-01-01T00:00:00Z"
 
 
@@ -103,14 +110,20 @@ def _manifest(blobs: list[Descriptor]) -> Manifest:
         lock_sha256="0" * 64,
         lock_sm3="0" * 64,
         python_version="3.11",
-        items=(),
+        items=tuple(_item(number, blob) for number, blob in enumerate(blobs)),
         services=(),
         entries=tuple(entries),
     )
 
 
+def _item(number: int, blob: Descriptor) -> Item:
+    """Return a blob as a file of the bundle."""
+    name = f"file-{number}"
+    return Item(kind="file", name=name, version="1", purl=f"pkg:generic/{name}@1", descriptor=blob, to=name)
+
+
 def _small(name: str) -> bytes:
-    return OCI_LAYOUT if name == "oci-layout" else SMALL_ENTRY
+    return {"oci-layout": OCI_LAYOUT, "index.json": NO_IMAGES}.get(name, SMALL_ENTRY)
 
 
 def write(directory: Path, name: str, out: Path) -> float:
@@ -127,6 +140,12 @@ def write(directory: Path, name: str, out: Path) -> float:
     return time.perf_counter() - began
 
 
+def receive_bundle(bundle: Path, key: Path, directory: Path) -> None:
+    """Take a bundle into a new store."""
+    policy = Policy(trusted=(read_trust(key),))
+    receive(Medium(bundle), Store(directory), policy, now=datetime.now(UTC), reading=Reading())
+
+
 def main(argv: list[str]) -> None:
     """Do what the command line says."""
     match argv:
@@ -134,6 +153,8 @@ def main(argv: list[str]) -> None:
             make(Path(directory), int(size))
         case ["pack", directory, name, out]:
             print(json.dumps({"seconds": write(Path(directory), name, Path(out))}))
+        case ["receive", bundle, key, store]:
+            receive_bundle(Path(bundle), Path(key), Path(store))
         case _:
             sys.exit(__doc__)
 

@@ -19,7 +19,7 @@ PROFILES = {"gm": ("openssl dgst -sm3",), "standard": ("openssl dgst -sha256", "
 
 def verify(bench: Bench) -> Iterator[Line]:
     """Compare `ferry verify` in both profiles with cat, and with the same hash by one and by all cores at once."""
-    whole, part, empty = (_packed(bench, name) for name in ("whole", "part", "empty"))
+    whole, part, empty = (packed(bench, name) for name in ("whole", "part", "empty"))
     cores = os.cpu_count() or 1
     programs = {"cat": _program(["cat", str(whole)], out=Path(os.devnull))}
     for name, argv in HASHERS.items():
@@ -58,7 +58,8 @@ def _program(argv: Sequence[str], *, out: Path | None = None, times: int = 1) ->
     return lambda: together([argv] * times, out=out)
 
 
-def _packed(bench: Bench, name: str) -> Path:
+def packed(bench: Bench, name: str) -> Path:
+    """Pack one of the sample's bundles; return its path."""
     out = bench.work / f"{name}.tar"
     run([*SAMPLE, "pack", str(bench.sample), name, str(out)])
     return out

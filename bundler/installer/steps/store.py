@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from bundler.checks import Reading
@@ -11,9 +13,11 @@ from bundler.errors import IntegrityError
 from bundler.installer.facts import Facts
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
+from bundler.medium import Medium
 from bundler.model.descriptor import OCTETS, Descriptor
 from bundler.model.manifest import Entry, Manifest
 from bundler.store import Store
+from bundler.verify import Policy
 
 NAME = "store"
 
@@ -33,22 +37,30 @@ def apply(job: Job) -> None:
     """Verify the whole bundle; its parts become blobs only when every byte of it was right."""
     store = Store(job.layout.store)
     known = job.facts.blobs
-    sink = _Parts(store)
-    try:
-        job.progress.start("verify", sum(entry.size for entry in job.wanted.manifest.entries))
-        reading = Reading(
-            sink=sink,
-            wanted=lambda entry: known.get(entry.sha256) != entry.size,
-            advance=job.progress.advance,
-            started=lambda manifest: _check_same(manifest, job.wanted.manifest),
-        )
-        job.medium.verify(job.policy, now=job.now, reading=reading)
-        sink.adopt_all()
-    finally:
-        sink.close()
+    job.progress.start("verify", sum(entry.size for entry in job.wanted.manifest.entries))
+    reading = Reading(
+        wanted=lambda entry: known.get(entry.sha256) != entry.size,
+        advance=job.progress.advance,
+        started=lambda manifest: _check_same(manifest, job.wanted.manifest),
+    )
+    receive(job.medium, store, job.policy, now=job.now, reading=reading)
     # The manifest comes last: once it is there, all of the bundle is.
     for data in (job.head.signature, job.head.envelope, job.head.manifest):
         store.put(data, OCTETS)
+
+
+def receive(medium: Medium, store: Store, policy: Policy, *, now: datetime, reading: Reading) -> None:
+    """Verify a bundle while what is wanted of it goes into a store, each byte once from the medium to its place.
+
+    Raises:
+        TrustError, IntegrityError, HostError: the bundle is refused or volumes are missing; the store is as before.
+    """
+    sink = _Parts(store)
+    try:
+        medium.verify(policy, now=now, reading=replace(reading, sink=sink))
+        sink.adopt_all()
+    finally:
+        sink.close()
 
 
 def _check_same(manifest: Manifest, planned: Manifest) -> None:
