@@ -118,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
+    # Otherwise the end of each body waits for the client's delayed acknowledgement.
+    disable_nagle_algorithm = True
 
     def version_string(self) -> str:
         """Say who answers, without versions."""
