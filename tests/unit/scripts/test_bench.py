@@ -93,20 +93,20 @@ def test_a_sample_has_large_blobs():
 
 
 def test_json_of_a_small_bundle(tmp_path):
-    argv = [sys.executable, str(SCRIPT), "verify", "build", "--json", "--size", "1m", "--runs", "1"]
+    argv = [sys.executable, str(SCRIPT), "bundle", "build", "--json", "--size", "1m", "--runs", "1"]
     argv += ["--recipe", str(tmp_path / "no-recipe")]
     env = os.environ | {"FERRY_STORE": str(tmp_path / "cache/store")}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
-    assert list(results) == ["verify", "build"]
+    assert list(results) == ["bundle", "build"]
     for lines in results.values():
         for name, one in lines.items():
             assert {"value", "unit", "median", "peer", "ratio", "ratios"} <= set(one), name
             assert one["value"] is None or one["value"] > 0
     assert list(results["build"]["pack"]["ratios"]) == ["cat", "tar", "cp", "openssl dgst -sha256"]
-    assert results["verify"]["ferry verify, gm"]["unit"] == "MB/s"
-    assert results["verify"]["gm memory, size"]["unit"] == "MiB"
+    assert results["bundle"]["ferry verify, gm"]["unit"] == "MB/s"
+    assert results["bundle"]["gm memory, size"]["unit"] == "MiB"
     skipped = results["build"]["ferry build no-recipe, warm"]
     assert skipped["value"] is None
     assert skipped["skipped"].startswith("not buildable without network, build it once before: ")
