@@ -90,7 +90,7 @@ def ferry() -> None:
 def main() -> None:
     """Run `ferry`; errors that Ferry knows become one message and their exit code."""
     try:
-        ferry.main(standalone_mode=False)
+        status = ferry.main(standalone_mode=False)
     except (FerryError, KeystoreError) as error:
         sys.exit(report(error))
     except click.ClickException as error:
@@ -102,10 +102,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
     except OSError as error:
         sys.exit(report(_of_this_host(error)))
+    # A command that ends early with a status has it returned here.
+    sys.exit(status)
 
 
 def _of_this_host(error: OSError) -> HostError:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from bundler.cli.messages import tr
+from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
 from bundler.errors import HostError
 from bundler.installer.drivers import staying_drivers
@@ -43,6 +44,9 @@ _LAYOUT = Layout()
 )
 def host_group() -> None:
     """Hold the commands of the isolated host."""
+
+
+host_group.add_command(preflight_command)
 
 
 def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:

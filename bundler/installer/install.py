@@ -18,7 +18,7 @@ from bundler.installer.facts import Facts, gather, read_anchors
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan, make_plan
-from bundler.installer.preflight import check_host, check_owner, check_plan
+from bundler.installer.preflight.required import check_host, check_owner, check_plan
 from bundler.installer.settings import parse_changes
 from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd

@@ -14,7 +14,7 @@ from bundler.installer.images import forget_storage, remove_images
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import remove_own
-from bundler.installer.preflight import check_owner
+from bundler.installer.preflight.required import check_owner
 from bundler.installer.release import read_releases
 from bundler.installer.rpms import remove_own as remove_own_rpms
 from bundler.installer.systemd import Systemd

@@ -51,6 +51,11 @@ def test_agentscope_answers_on_a_host_without_python_and_network(
     install(machine, "/mnt/stick/agentscope.tar")
     status = json.loads(machine.run(["ferry", "host", "status", "--json"]).stdout)
     assert status["health"] == "healthy"
+    checked = machine.run(["ferry", "host", "preflight", "/mnt/stick/agentscope.tar", "--json"])
+    states = {one["name"]: one["state"] for one in json.loads(checked.stdout)["checks"]}
+    assert {states[name] for name in ("init", "systemd-version", "localhost", "loopback", "ports")} == {"passed"}
+    assert {states[name] for name in ("disk-space", "driver", "product", "clock-bundle")} == {"passed"}
+    assert (states["container"], states["auditd"]) == ("failed", "failed")
 
     reply = machine.http(
         8090, "POST", "/process", body=json.dumps(QUESTION).encode(), headers={"content-type": "application/json"}
@@ -130,3 +135,7 @@ def test_a_defective_bundle_is_refused_and_nothing_is_installed(
 def test_hello_is_installed_after_all_the_refusals(clean: Machine) -> None:
     install(clean, "/mnt/stick/hello.tar")
     assert b"air gap" in clean.http(8070, "GET", "/").body
+    assert clean.run(["ferry", "host", "status"], check=False).returncode == 0
+    clean.run(["systemctl", "stop", "ferry-hello.service"])
+    degraded = clean.run(["ferry", "host", "status", "--json"], check=False)
+    assert (degraded.returncode, json.loads(degraded.stdout)["health"]) == (8, "degraded")

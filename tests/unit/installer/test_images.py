@@ -12,7 +12,7 @@ from bundler.errors import HostError, IntegrityError
 from bundler.installer.facts import Facts, gather
 from bundler.installer.images import OwnName, own_names, record_names, remove_images
 from bundler.installer.plan import make_plan
-from bundler.installer.preflight import check_plan
+from bundler.installer.preflight.required import check_plan
 from bundler.installer.runtimes import RuntimeFact, find_runtime
 from bundler.installer.runtimes.docker import in_full
 from bundler.installer.runtimes.runtime import tagged

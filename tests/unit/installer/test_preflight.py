@@ -14,7 +14,7 @@ from bundler.errors import HostError
 from bundler.installer.facts import Facts, Space
 from bundler.installer.plan import Plan, make_plan
 from bundler.installer.ports import listeners
-from bundler.installer.preflight import check_host, check_owner, check_plan
+from bundler.installer.preflight.required import check_host, check_owner, check_plan
 from bundler.installer.wanted import want
 from bundler.verify import read_trust
 

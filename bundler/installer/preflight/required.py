@@ -50,8 +50,8 @@ def check_plan(plan: Plan, facts: Facts) -> None:
         HostError: the exact gap.
     """
     _check_drivers(plan, facts)
-    _check_space(plan, facts)
-    _check_ports(plan, facts)
+    check_space(plan, facts)
+    check_ports(plan, facts)
     if plan.idle_images and plan.wanted.manifest.images_needed:
         raise HostError(
             "expected a container runtime (podman, docker or containerd), none is here",
@@ -81,7 +81,12 @@ def _check_drivers(plan: Plan, facts: Facts) -> None:
             raise HostError(f"{title}: {choice.decision.gap}", place="drivers", hint=choice.decision.hint)
 
 
-def _check_space(plan: Plan, facts: Facts) -> None:
+def check_space(plan: Plan, facts: Facts) -> None:
+    """Refuse where a file system has too little room for the plan.
+
+    Raises:
+        HostError: what is needed, what is free, and where.
+    """
     needs = (
         ("/var/lib/ferry", facts.store_space, plan.store_bytes),
         ("/opt/ferry", facts.programs_space, plan.tree_bytes),
@@ -105,7 +110,12 @@ def _mib(count: int) -> str:
     return f"{-(-count // (1024 * 1024))} MiB"
 
 
-def _check_ports(plan: Plan, facts: Facts) -> None:
+def check_ports(plan: Plan, facts: Facts) -> None:
+    """Refuse where another program listens on a service's port.
+
+    Raises:
+        HostError: the port and who holds it.
+    """
     for service in plan.wanted.services:
         owner = facts.ports.get(service.port)
         ours = {unit_name(name) for name in facts.units}
