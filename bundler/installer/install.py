@@ -18,6 +18,9 @@ from bundler.installer.facts import Facts, gather, read_anchors
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan, make_plan
+from bundler.installer.preflight.check import View
+from bundler.installer.preflight.host import check_findings
+from bundler.installer.preflight.readings import read_host
 from bundler.installer.preflight.required import check_host, check_owner, check_plan
 from bundler.installer.settings import parse_changes
 from bundler.installer.steps.step import Job
@@ -88,6 +91,7 @@ def install(
         wanted = want(manifest, digest, key, facts, changes=changes, python=options.python)
         plan = make_plan(wanted, facts, allow_older=options.allow_older)
         check_plan(plan, facts)
+        check_findings(View(readings=read_host(layout, systemd), facts=facts, now=now, plan=plan))
         if options.dry_run:
             _verify_only(medium, policy, plan, now=now, progress=progress)
         stopped_at = unfinished_step(layout.journal)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bundler.archive import read_head
+from bundler.errors import HostError
 from bundler.installer.facts import Facts, gather
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan, make_plan
@@ -40,6 +41,25 @@ def preflight_for(
     facts = gather(layout, systemd)
     plan = _plan(bundle, policy, facts, now=now)
     return examine(View(readings=read_host(layout, systemd), facts=facts, now=now, plan=plan))
+
+
+def check_findings(view: View) -> None:
+    """Refuse a host of which something must be mended, with all of it and what to do.
+
+    Raises:
+        HostError: the checks that must hold and do not.
+    """
+    bad = [finding.verdict for finding in examine(view) if finding.refuses]
+    if not bad:
+        return
+    remedies = "; ".join(verdict.remedy.english for verdict in bad if verdict.remedy)
+    lines = [verdict.told.english for verdict in bad]
+    message = (
+        lines[0]
+        if len(lines) == 1
+        else f"{len(lines)} things must be mended:" + "".join(f"\n  {line}" for line in lines)
+    )
+    raise HostError(message, hint=remedies)
 
 
 def _plan(bundle: Path, policy: Policy, facts: Facts, *, now: datetime) -> Plan:

@@ -110,7 +110,7 @@ class Place:
 class Readings:
     """Texts of files by path, of those that can be read; what is there; places; states of units; versions of programs.
 
-    A program without a readable version has "".
+    A program without a readable version has "". `owner` is the number of the user whose host it is.
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +118,7 @@ class Readings:
     places: Mapping[str, Place] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     programs: Mapping[str, str] = field(default_factory=dict)
+    owner: int = 0
 
     def number(self, path: str) -> int | None:
         """Return the number in a file, None where there is none."""
@@ -144,6 +145,7 @@ def read_host(layout: Layout, systemd: Systemd) -> Readings:
         places={path: _place(layout, path, texts.get("/proc/self/mounts", "")) for path in DIRECTORIES},
         units={unit: state.active for unit, state in systemd.states(UNITS).items()} if is_booted else {},
         programs=_versions(layout),
+        owner=layout.root.stat().st_uid,
     )
 
 

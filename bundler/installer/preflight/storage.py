@@ -106,7 +106,7 @@ def _owner(view: View) -> Verdict:
     wrong = [
         f"{place.at} (user {place.owner}, mode {place.mode:04o})"
         for _, place in _of(view, STATE, PROGRAMS, "/etc", "/usr")
-        if place.owner != 0 or (place.mode & _GROUP_OR_OTHER and not place.mode & 0o1000)
+        if place.owner != view.readings.owner or (place.mode & _GROUP_OR_OTHER and not place.mode & 0o1000)
     ]
     if wrong:
         return failed(

@@ -13,10 +13,12 @@ import pytest
 from hosts import PYTHON, Host, host_manifest, service
 
 from bundler.accelerators.decide import Machine
+from bundler.errors import HostError
 from bundler.installer.facts import Facts, Space
 from bundler.installer.own_driver import OwnDriver
 from bundler.installer.plan import make_plan
 from bundler.installer.preflight.check import Level, State, Verdict, View
+from bundler.installer.preflight.host import check_findings
 from bundler.installer.preflight.readings import DIRECTORIES, UNITS, Place, Readings, read_host
 from bundler.installer.preflight.table import CHECKS, GROUPS, examine
 from bundler.installer.release import Release
@@ -612,7 +614,7 @@ def test_what_follows_the_kernel(view: View, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_host_that_tells_nothing_is_not_refused(view: View) -> None:
     silent = replace(view, readings=Readings(), plan=None)
     failed = {one.check.name for one in examine(silent) if one.refuses}
-    assert failed == {"tar", "cgroups"}, "what is not there cannot be unknown"
+    assert failed == set()
 
 
 def test_a_must_refuses_and_a_should_does_not(view: View) -> None:
@@ -620,6 +622,31 @@ def test_a_must_refuses_and_a_should_does_not(view: View) -> None:
     refusing = {one.check.name: one.check.level for one in examine(spoilt) if one.verdict.state is State.FAILED}
     assert refusing == {"hostname-resolves": Level.SHOULD, "localhost": Level.MUST}
     assert [one.check.name for one in examine(spoilt) if one.refuses] == ["localhost"]
+
+
+def test_an_install_refuses_what_must_be_mended_all_at_once(view: View) -> None:
+    check_findings(view)
+    texts = {**GOOD, "/etc/hosts": "10.0.0.1 localhost\n", "/sys/class/net/lo/flags": "0x8\n"}
+    with pytest.raises(HostError) as refused:
+        check_findings(replace(view, readings=replace(READINGS, texts=texts)))
+    assert str(refused.value) == (
+        "2 things must be mended:\n"
+        "  expected localhost to be 127.0.0.1 in /etc/hosts, got 10.0.0.1\n"
+        "  expected the interface lo to be up, it is down"
+    )
+    assert refused.value.hint == "write the line: 127.0.0.1 localhost; ip link set lo up"
+
+
+def test_a_host_with_its_loopback_down_gets_nothing(host: Host, bundle: bytes) -> None:
+    path = host.root / "sys/class/net/lo/flags"
+    path.parent.mkdir(parents=True)
+    path.write_text("0x8\n")
+    with pytest.raises(HostError) as refused:
+        host.install(bundle)
+    assert str(refused.value) == "expected the interface lo to be up, it is down"
+    assert not host.layout.state.exists()
+    path.write_text("0x9\n")
+    host.install(bundle)
 
 
 def test_readings_of_a_directory(host: Host) -> None:
