@@ -13,6 +13,7 @@ import click
 
 from bundler.accelerators.decide import told_need
 from bundler.build import read_inputs
+from bundler.cache import in_use
 from bundler.cli.changes import print_comparison, print_sums
 from bundler.cli.charts import print_not_carried
 from bundler.cli.make import RECIPE, store_directory
@@ -59,6 +60,20 @@ class _LockGroup(click.Group):
         return ("" if name == "recipe" else name), command, rest
 
 
+class _Short(click.Context):
+    """The context of a command of which nobody types the name."""
+
+    @property
+    def command_path(self) -> str:
+        return " ".join(super().command_path.split())
+
+
+class _Unnamed(click.Command):
+    """The command of which nobody types the name."""
+
+    context_class = _Short
+
+
 @click.group("lock", cls=_LockGroup, short_help=tr("Write what exactly answers a recipe.", "写出配方的锁定文件。"))
 def lock_group() -> None:
     """Hold the commands about locks."""
@@ -66,6 +81,7 @@ def lock_group() -> None:
 
 @lock_group.command(
     "recipe",
+    cls=_Unnamed,
     help=tr(
         "Resolve RECIPE (a directory or recipe.yaml) and write recipe.lock.yaml beside it.\n\n"
         "Every file is named with its digest; nothing of the payload is fetched. Review and commit the lock. "
@@ -176,7 +192,7 @@ def _resolve(
 ) -> Lock:
     wanted = read_recipe(recipe)
     findings = [check_recipe(wanted, target) for target in targets]
-    with Shown() as progress:
+    with Shown() as progress, in_use(store_directory()):
         lock = resolve(
             wanted,
             recipe if recipe.is_dir() else recipe.parent,

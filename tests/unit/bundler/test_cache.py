@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -268,8 +269,10 @@ def test_a_store_in_use_is_left_alone(store: Store, blobs: dict[str, str]) -> No
     assert kept(store) == set(blobs.values())
 
 
-def test_nothing_is_built_while_the_store_is_pruned(store: Store, tmp_path: Path) -> None:
-    words = ["build", "recipes/hello", "--yes", "-o", tmp_path / "out.tar"]
+@pytest.mark.parametrize("verb", ["build", "lock"])
+def test_nothing_is_built_or_locked_while_the_store_is_pruned(store: Store, tmp_path: Path, verb: str) -> None:
+    shutil.copytree(CHECKOUT / "recipes/hello", tmp_path / "hello", ignore=shutil.ignore_patterns("__pycache__"))
+    words = [verb, tmp_path / "hello", *(["--yes", "-o", tmp_path / "out.tar"] if verb == "build" else [])]
     with elsewhere(PRUNE, store):
         keys = str(tmp_path / "keystore")
         done = run_ferry(*words, code=8, FERRY_STORE=str(store.root), FERRY_KEYSTORE=keys)
