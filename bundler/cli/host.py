@@ -17,6 +17,7 @@ import click
 from bundler.cli.messages import tr
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
+from bundler.cli.report import report_command
 from bundler.errors import HostError
 from bundler.installer.drivers import staying_drivers
 from bundler.installer.install import Options, Outcome
@@ -46,7 +47,8 @@ def host_group() -> None:
     """Hold the commands of the isolated host."""
 
 
-host_group.add_command(preflight_command)
+for _command in (preflight_command, report_command):
+    host_group.add_command(_command)
 
 
 def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,14 +5,37 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bundler.errors import HostError
 
 ENDED = "ended"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepRecord:
+    """A step of a run as its journal tells it: `seconds` is None where it did not come to its end."""
+
+    step: str
+    reason: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A run as its journal tells it: `at` by the host's clock, `outcome` "" where it was cut off."""
+
+    number: int
+    at: str
+    product: str
+    release: int
+    manifest_sha256: str
+    steps: tuple[StepRecord, ...]
+    outcome: str
 
 
 class Journal:
@@ -50,6 +73,43 @@ def unfinished_step(directory: Path) -> str | None:
         return None
     begun = [str(record.get("step", "")) for record in records if record.get("event") == "begin"]
     return begun[-1] if begun else ""
+
+
+def read_runs(directory: Path) -> tuple[Run, ...]:
+    """Return what every run did, the first one first; a run that told nothing before it was cut off is left out."""
+    found = []
+    for path in sorted(_files(directory), key=lambda path: int(path.stem)):
+        records = list(_records(path))
+        plan = next((record for record in records if record.get("event") == "plan"), None)
+        if plan is not None:
+            found.append(_run(int(path.stem), plan, records))
+    return tuple(found)
+
+
+def _run(number: int, plan: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Run:
+    done = {str(one.get("step")): one.get("seconds") for one in records if one.get("event") == "done"}
+    begun = [one for one in records if one.get("event") == "begin"]
+    release = plan.get("release")
+    return Run(
+        number=number,
+        at=str(plan.get("at", "")),
+        product=str(plan.get("product", "")),
+        release=release if isinstance(release, int) else 0,
+        manifest_sha256=str(plan.get("bundle", "")),
+        steps=tuple(
+            StepRecord(
+                step=str(one.get("step", "")),
+                reason=str(one.get("reason", "")),
+                seconds=_seconds(done.get(str(one.get("step")))),
+            )
+            for one in begun
+        ),
+        outcome=next((str(one.get("outcome", "")) for one in records if one.get("event") == ENDED), ""),
+    )
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _files(directory: Path) -> list[Path]:

@@ -56,6 +56,10 @@ def test_agentscope_answers_on_a_host_without_python_and_network(
     assert {states[name] for name in ("init", "systemd-version", "localhost", "loopback", "ports")} == {"passed"}
     assert {states[name] for name in ("disk-space", "driver", "product", "clock-bundle")} == {"passed"}
     assert (states["container"], states["auditd"]) == ("failed", "failed")
+    page = machine.run(
+        ["sh", "-c", "ferry host report --language zh -o /tmp/r.html >&2; cat /tmp/r.html; rm /tmp/r.html"]
+    )
+    assert "安装报告: agentscope" in page.stdout
 
     reply = machine.http(
         8090, "POST", "/process", body=json.dumps(QUESTION).encode(), headers={"content-type": "application/json"}

@@ -1,0 +1,1 @@
+"""The report of an installation: what was installed from which signed manifest, every check, every stage."""
