@@ -18,6 +18,7 @@ from bundler.cli.messages import tr
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
 from bundler.cli.report import report_command
+from bundler.cli.support import support_command
 from bundler.errors import HostError
 from bundler.installer.drivers import staying_drivers
 from bundler.installer.install import Options, Outcome
@@ -47,7 +48,7 @@ def host_group() -> None:
     """Hold the commands of the isolated host."""
 
 
-for _command in (preflight_command, report_command):
+for _command in (preflight_command, report_command, support_command):
     host_group.add_command(_command)
 
 

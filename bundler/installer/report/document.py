@@ -55,7 +55,7 @@ def report_document(report: Report) -> dict[str, Any]:
             for item in report.manifest.items
         ],
         "runs": [_run(run) for run in report.runs],
-        "checks": [_check(finding) for finding in report.findings],
+        "checks": [check_document(finding) for finding in report.findings],
     }
 
 
@@ -71,7 +71,8 @@ def _run(run: Run) -> dict[str, Any]:
     }
 
 
-def _check(finding: Finding) -> dict[str, Any]:
+def check_document(finding: Finding) -> dict[str, Any]:
+    """Return one check of a host."""
     remedy = finding.verdict.remedy
     return {
         "name": finding.check.name,
