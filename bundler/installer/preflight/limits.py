@@ -89,59 +89,27 @@ def _swappiness(view: View) -> Verdict:
     return passed(str(got))
 
 
+# Name of the check, kernel parameter, least value, what it limits.
+_PARAMETERS = (
+    ("open-files", "fs.file-max", 65536, ("open files", "打开文件数")),
+    ("open-files-process", "fs.nr_open", 65536, ("open files of a process", "单进程打开文件数")),
+    ("inotify-instances", "fs.inotify.max_user_instances", 128, ("inotify instances", "inotify 实例")),
+    ("inotify-watches", "fs.inotify.max_user_watches", 8192, ("inotify watches", "inotify 监视")),
+    ("pid-max", "kernel.pid_max", 32768, ("processes", "进程数")),
+    ("threads-max", "kernel.threads-max", 4096, ("threads", "线程数")),
+    ("map-count", "vm.max_map_count", 65530, ("memory maps", "内存映射")),
+    ("user-namespaces", "user.max_user_namespaces", 1, ("user namespaces", "用户命名空间")),
+)
+
 CHECKS = (
     must("cgroups", _GROUP, ("control groups", "控制组"), _cgroups),
     should("cgroups-v2", _GROUP, ("cgroup v2", "cgroup v2"), _cgroups_v2),
     should("cgroups-memory", _GROUP, ("limits on memory", "内存限制"), _memory_controller),
-    should(
-        "open-files",
-        _GROUP,
-        ("open files of the host", "全局打开文件数"),
-        sysctl("fs.file-max", 65536, what=("a limit of open files", "打开文件数上限")),
-    ),
-    should(
-        "open-files-process",
-        _GROUP,
-        ("open files of a process", "单进程打开文件数"),
-        sysctl("fs.nr_open", 65536, what=("a limit of open files of a process", "单进程打开文件数上限")),
-    ),
-    should(
-        "inotify-instances",
-        _GROUP,
-        ("watchers", "inotify 实例"),
-        sysctl("fs.inotify.max_user_instances", 128, what=("a limit of inotify instances", "inotify 实例上限")),
-    ),
-    should(
-        "inotify-watches",
-        _GROUP,
-        ("watched files", "inotify 监视数"),
-        sysctl("fs.inotify.max_user_watches", 8192, what=("a limit of inotify watches", "inotify 监视上限")),
-    ),
-    should(
-        "pid-max",
-        _GROUP,
-        ("processes", "进程数"),
-        sysctl("kernel.pid_max", 32768, what=("a limit of processes", "进程数上限")),
-    ),
-    should(
-        "threads-max",
-        _GROUP,
-        ("threads", "线程数"),
-        sysctl("kernel.threads-max", 4096, what=("a limit of threads", "线程数上限")),
-    ),
-    should(
-        "map-count",
-        _GROUP,
-        ("memory maps", "内存映射数"),
-        sysctl("vm.max_map_count", 65530, what=("a limit of memory maps", "内存映射上限")),
+    *(
+        should(name, _GROUP, what, sysctl(key, least, what=(f"a limit of {what[0]}", f"{what[1]}上限")))
+        for name, key, least, what in _PARAMETERS
     ),
     should("overcommit", _GROUP, ("overcommit of memory", "内存超配"), _overcommit),
     should("huge-pages", _GROUP, ("huge pages", "透明大页"), _huge_pages),
     should("swappiness", _GROUP, ("swappiness", "swappiness"), _swappiness),
-    should(
-        "user-namespaces",
-        _GROUP,
-        ("user namespaces", "用户命名空间"),
-        sysctl("user.max_user_namespaces", 1, what=("a limit of user namespaces", "用户命名空间上限")),
-    ),
 )
