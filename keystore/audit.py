@@ -72,9 +72,10 @@ def last(path: Path) -> Head:
     return _NONE
 
 
-def read(path: Path) -> Iterator[Line]:
+def read(path: Path, *, leave_torn: bool = False) -> Iterator[Line]:
     """Yield every line of a log, in order, each checked with its place in the chain.
 
+    With `leave_torn` a last line without its end, left by a loss of power, is no error.
     Raises: KeystoreError that names the first line that was changed, cut out or moved, or that is torn.
     """
     head = _NONE
@@ -88,6 +89,8 @@ def read(path: Path) -> Iterator[Line]:
             while data := stream.readline(LINE_BYTES + 1):
                 number += 1
                 place = f"{file}: line {number}"
+                if leave_torn and file == path and len(data) <= LINE_BYTES and not data.endswith(b"\n"):
+                    return
                 line = parse_line(data, place)
                 check_place(line, head, place)
                 head = line.head

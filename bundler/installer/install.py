@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,9 +14,21 @@ from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
+from bundler.installer.audit import (
+    HostLog,
+    Operator,
+    list_anchors,
+    on_record,
+    record_anchors,
+    set_aside,
+    this_operator,
+)
 from bundler.installer.facts import Facts, gather, read_anchors
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
+from bundler.installer.marks import Memory, judge_at, write_marks
+from bundler.installer.memory import recall
+from bundler.installer.overrides import record_overrides, used_overrides
 from bundler.installer.plan import Plan, make_plan
 from bundler.installer.preflight import check_host, check_owner, check_plan
 from bundler.installer.settings import parse_changes
@@ -39,6 +51,8 @@ class Options:
         dry_run: verify and plan, change nothing.
         accept_expired: take a bundle that is past its end.
         allow_older: take a bundle with a lower sequence than this host has had.
+        accept_lost: make the host's marks anew from its release records where they are lost or altered.
+        operator: who asks; the audit log names them.
         python: the interpreter that runs this host's Ferry from now on.
     """
 
@@ -49,6 +63,8 @@ class Options:
     accept_expired: bool
     allow_older: bool
     python: str
+    accept_lost: bool = False
+    operator: Operator = field(default_factory=this_operator)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,9 +95,10 @@ def install(
     os.umask(0o022)
     policy = _policy(options, layout)
     head = _read(medium.path)
-    manifest, key = read_manifest(head, policy, now=now)
     with nullcontext() if options.dry_run else exclusive(layout.run):
-        facts = gather(layout, systemd)
+        facts = _gather(layout, systemd, options)
+        judged_at = judge_at(facts.memory.marks, now)
+        manifest, key = read_manifest(head, policy, now=judged_at)
         check_host(facts, manifest.platform.machine)
         changes = parse_changes(options.changes, manifest.services)
         digest = hashlib.sha256(head.manifest).hexdigest()
@@ -89,38 +106,71 @@ def install(
         plan = make_plan(wanted, facts, allow_older=options.allow_older)
         check_plan(plan, facts)
         if options.dry_run:
-            _verify_only(medium, policy, plan, now=now, progress=progress)
+            _verify_only(medium, policy, plan, now=judged_at, progress=progress)
         stopped_at = unfinished_step(layout.journal)
         if not agree(plan, stopped_at):
             return None
         if options.dry_run or (not plan.actions and stopped_at is None):
             return Outcome(plan=plan, done=())
-        job = _job(medium, head, policy, layout, systemd, plan, facts, now, progress)
-        return Outcome(plan=plan, done=apply(plan, job))
+        job = Job(
+            medium=medium,
+            head=head,
+            policy=policy,
+            layout=layout,
+            systemd=systemd,
+            wanted=wanted,
+            facts=facts,
+            now=now,
+            judged_at=judged_at,
+            progress=progress,
+        )
+        return Outcome(plan=plan, done=_carry_out(plan, job, options))
 
 
-def _job(
-    medium: Medium,
-    head: Head,
-    policy: Policy,
-    layout: Layout,
-    systemd: Systemd,
-    plan: Plan,
-    facts: Facts,
-    now: datetime,
-    progress: Progress,
-) -> Job:
-    return Job(
-        medium=medium,
-        head=head,
-        policy=policy,
-        layout=layout,
-        systemd=systemd,
-        wanted=plan.wanted,
-        facts=facts,
-        now=now,
-        progress=progress,
+def _gather(layout: Layout, systemd: Systemd, options: Options) -> Facts:
+    facts = gather(layout, systemd)
+    return replace(facts, memory=recall(layout, facts.releases, accept_lost=options.accept_lost))
+
+
+def _carry_out(plan: Plan, job: Job, options: Options) -> tuple[Done, ...]:
+    """Put on record what is insisted on and what is done, and do it."""
+    bundle = _told_bundle(plan)
+    overrides = used_overrides(
+        plan.wanted,
+        job.facts,
+        allow_older=options.allow_older,
+        accept_expired=options.accept_expired,
+        judged_at=job.judged_at,
     )
+    log = HostLog(layout=job.layout, now=job.now, operator=options.operator)
+    aside = set_aside(job.layout) if job.facts.memory.log_damaged else None
+    record_overrides(log, overrides, {**bundle, "old_log": str(aside) if aside else ""})
+    with on_record(log, "install", **bundle):
+        job = replace(job, facts=_seen(job.layout, job.facts, job.now))
+        anchors = list_anchors(job.layout)
+        done = apply(plan, job)
+        record_anchors(log, anchors)
+    return done
+
+
+def _told_bundle(plan: Plan) -> dict[str, str]:
+    manifest = plan.wanted.manifest
+    return {
+        "product": f"{manifest.name} {manifest.version}",
+        "sequence": str(manifest.sequence),
+        "release": str(plan.wanted.number),
+        "manifest_sha256": plan.wanted.manifest_sha256,
+        "key": plan.wanted.key.keyid,
+        "steps": " ".join(action.step for action in plan.actions),
+    }
+
+
+def _seen(layout: Layout, facts: Facts, now: datetime) -> Facts:
+    """Let the latest time that this host has seen go up with its clock, once it has marks."""
+    marks = facts.memory.marks
+    if facts.memory.lost or not marks.counter or marks.with_time(now) == marks:
+        return facts
+    return replace(facts, memory=Memory(marks=write_marks(layout, marks.with_time(now))))
 
 
 def _policy(options: Options, layout: Layout) -> Policy:

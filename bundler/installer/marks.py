@@ -67,6 +67,23 @@ class Marks:
         return replace(self, last_seen=max(times if self.last_seen is None else (self.last_seen, *times)))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """The marks that count; `lost` says why they are made anew from the release records, "" when they stand.
+
+    With `log_damaged` the audit log cannot be believed either, and none can be appended to it.
+    """
+
+    marks: Marks = field(default_factory=Marks)
+    lost: str = ""
+    log_damaged: bool = False
+
+
+def judge_at(marks: Marks, now: datetime) -> datetime:
+    """Return the time at which ends are judged: a clock that was set back does not make them later."""
+    return now if marks.last_seen is None else max(now, marks.last_seen)
+
+
 def read_marks(layout: Layout) -> Marks:
     """Return the marks of a host; those of a host that has none are empty.
 
@@ -86,14 +103,17 @@ def read_marks(layout: Layout) -> Marks:
         raise TrustError(error.message, place=error.place, hint=error.hint) from error
 
 
-def write_marks(layout: Layout, marks: Marks) -> Marks:
+def write_marks(layout: Layout, marks: Marks, *, anew: bool = False) -> Marks:
     """Seal marks with the next counter, and with where the audit log ends now; return them as they stand there.
+
+    `anew` makes a new secret first: nothing that was sealed before counts any more.
 
     Raises:
         HostError: they cannot be written; the old ones stay.
     """
     with _writing():
-        # The directory holds the secret: nobody but root enters it.
+        if anew:
+            layout.secret.unlink(missing_ok=True)
         secret = host_secret(layout.secret)
         head = audit.last(layout.audit)
         written = replace(marks, counter=marks.counter + 1, audit=head)
@@ -102,7 +122,7 @@ def write_marks(layout: Layout, marks: Marks) -> Marks:
 
 
 def remove_marks(layout: Layout) -> None:
-    """Forget everything, for a host that is to be as it was before it had any."""
+    """Forget all of them, for a host that is to be as it was before it had any."""
     layout.marks.unlink(missing_ok=True)
 
 

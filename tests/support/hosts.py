@@ -163,7 +163,10 @@ class Host:
         return True
 
     def listing(self) -> dict[str, str]:
-        """Return every path with its content, but for the journal, whose names follow the clock."""
+        """Return every path with its content, but for the journal, whose names follow the clock.
+
+        Of marks, secret and audit log, which tell of every run, only that they are there.
+        """
         found = {}
         for directory, names, files in os.walk(self.root):
             for name in (*names, *files):
@@ -173,6 +176,8 @@ class Host:
                     found[place] = f"-> {path.readlink()}"
                 elif path.is_dir():
                     found[place] = "directory"
+                elif place.startswith(("var/lib/ferry/memory/", "var/lib/ferry/audit/")):
+                    found[place] = "of this host alone"
                 elif "/journal/" not in place:
                     found[place] = path.read_bytes().hex()[:4000]
         return found

@@ -42,7 +42,7 @@ def apply(job: Job) -> None:
             advance=job.progress.advance,
             started=lambda manifest: _check_same(manifest, job.wanted.manifest),
         )
-        job.medium.verify(job.policy, now=job.now, reading=reading)
+        job.medium.verify(job.policy, now=job.judged_at, reading=reading)
         sink.adopt_all()
     finally:
         sink.close()
