@@ -83,6 +83,7 @@ class HostLog:
             disk.make_directory(self.layout.audit.parent)
             head = audit.append(self.layout.audit, event, now=self._time(), most_bytes=ROTATE_BYTES)
         except KeystoreError as error:
+            _remove_empty(self.layout)
             raise HostError(
                 f"the audit log cannot be written: {error.message}",
                 place=error.place,
@@ -161,6 +162,15 @@ def set_aside(layout: Layout) -> Path | None:
     place = directory.with_name(f"audit.{max(numbers, default=0) + 1}")
     directory.rename(place)
     return place
+
+
+def _remove_empty(layout: Layout) -> None:
+    """Leave nothing where the first entry ever could not be written."""
+    with suppress(OSError, KeystoreError):
+        if audit.last(layout.audit).count == 0:
+            layout.audit.unlink(missing_ok=True)
+            layout.audit.parent.rmdir()
+            layout.state.rmdir()
 
 
 def _counter(layout: Layout) -> str:

@@ -69,10 +69,14 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of it: the plan, and the steps that ran (none after a dry run, or when nothing was due)."""
+    """What came of it: the plan, and the steps that ran (none after a dry run, or when nothing was due).
+
+    `judged_at` is the time at which the bundle's end was judged.
+    """
 
     plan: Plan
     done: tuple[Done, ...]
+    judged_at: datetime
 
 
 def install(
@@ -111,7 +115,7 @@ def install(
         if not agree(plan, stopped_at):
             return None
         if options.dry_run or (not plan.actions and stopped_at is None):
-            return Outcome(plan=plan, done=())
+            return Outcome(plan=plan, done=(), judged_at=judged_at)
         job = Job(
             medium=medium,
             head=head,
@@ -124,7 +128,7 @@ def install(
             judged_at=judged_at,
             progress=progress,
         )
-        return Outcome(plan=plan, done=_carry_out(plan, job, options))
+        return Outcome(plan=plan, done=_carry_out(plan, job, options), judged_at=judged_at)
 
 
 def _gather(layout: Layout, systemd: Systemd, options: Options) -> Facts:

@@ -17,6 +17,7 @@ from pathlib import Path
 from bundles import SIGNER, Key, packed, small_manifest
 
 from bundler.errors import StepError
+from bundler.installer.audit import Operator
 from bundler.installer.facts import Facts
 from bundler.installer.install import Options, Outcome, install
 from bundler.installer.layout import Layout
@@ -35,6 +36,9 @@ from bundler.verify import read_trust
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PYTHON = "/opt/ferry/toolchains/0123456789abcdef/usr/bin/python3.11"
+
+
+OPERATOR = Operator(user="li", uid="1000", login_uid="1000")
 
 
 class _Ready(BaseHTTPRequestHandler):
@@ -126,6 +130,7 @@ class Host:
         self.trust.write_text(SIGNER.public.pem())
 
     ask: Ask | None = None
+    now = NOW
 
     def install(self, bundle: bytes | Path, *changes: str, **options: object) -> Outcome:
         """Install a bundle with everything but the defaults in `options`."""
@@ -138,6 +143,7 @@ class Host:
             accept_expired=False,
             allow_older=False,
             python=PYTHON,
+            operator=OPERATOR,
         )
         chosen = replace(chosen, **options)  # type: ignore[arg-type]
         outcome = install(
@@ -145,7 +151,7 @@ class Host:
             chosen,
             layout=self.layout,
             systemd=self.systemd,
-            now=NOW,
+            now=self.now,
             progress=Silent(),
             agree=self._agree,
         )
