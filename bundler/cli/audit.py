@@ -132,10 +132,15 @@ def show_command(log: Path | None, last: int | None, as_json: bool) -> None:
 
 
 def _shown(line: Line) -> str:
-    event = {name: str(value) for name, value in line.event.items()}
+    event = {_printable(name): _printable(str(value)) for name, value in line.event.items()}
     kind, outcome, user, uid = (event.pop(name, "-") for name in _HEAD)
-    rest = "  ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in event.items())
+    rest = "  ".join(f'{name}="{value}"' for name, value in event.items())
     return f"{line.seq:>5}  {line.time}  {user}({uid})  {kind} {outcome}  {rest}"
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would obey."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _path(log: Path | None) -> Path:

@@ -144,7 +144,7 @@ def remove_state(layout: Layout, *, keep: bool) -> None:
         for path in (layout.records, layout.memory, layout.state):
             _remove(path)
         return
-    for path in layout.state.iterdir():
+    for path in layout.state.glob("*"):
         if path.name.partition(".")[0] not in (layout.memory.name, layout.audit.parent.name):
             _remove(path)
 

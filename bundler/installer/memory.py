@@ -6,6 +6,7 @@ records name newer releases, and the marks name a line that the audit log must h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +21,7 @@ from bundler.installer.release import Release
 from keystore import audit
 from keystore.errors import KeystoreError
 
+_COUNTER = re.compile("[0-9]{1,15}")
 _HINT = "find out who changed it; to go on with what the release records tell: --accept-lost-marks"
 
 
@@ -100,7 +102,7 @@ def _read_log(layout: Layout, head: audit.Head) -> tuple[int, bool]:
     try:
         for line in audit.read(layout.audit, leave_torn=True):
             counter = str(line.event.get(MARKS, ""))
-            named = max(named, int(counter)) if counter.isdecimal() else named
+            named = max(named, int(counter)) if _COUNTER.fullmatch(counter) else named
             has_line = has_line or line.head == head
     except KeystoreError as error:
         raise TrustError(error.message, place=error.place, hint=error.hint) from error

@@ -182,8 +182,12 @@ def test_a_log_is_shown_and_verified_from_the_command_line(log: Path) -> None:
         '    3  2026-11-23T12:00:00Z  li(1000)  install begun  login_uid="1000"  marks="0"  product="sample 2"\n'
     )
     assert len(_run("audit", "show", "--log", log).stdout.splitlines()) == 3
+    audit.append(log, {"kind": "\x1b[2J", "user": "\x9b31m"}, now=NOW)
+    assert _run("audit", "show", "--log", log, "--last", 1).stdout == (
+        "    4  2026-11-23T12:00:00Z  \\x9b31m(-)  \\x1b[2J -  \n"
+    )
     shown = json.loads(_run("audit", "show", "--log", log, "--json").stdout)
-    assert [(one["seq"], one["event"]["product"], one["hash"]) for one in shown] == [
+    assert [(one["seq"], one["event"]["product"], one["hash"]) for one in shown[:3]] == [
         (number + 1, f"sample {number}", heads[number]) for number in range(3)
     ]
 

@@ -107,11 +107,18 @@ def test_marks_outlive_an_uninstall_that_keeps_data(host: Host, make: Make) -> N
         "ferry.json: sequence: expected sequence 2 or higher, got 1: this host has had 2.0 with sequence 2"
     )
     host.install(make(sequence=2, version="2.0"))
+    assert audit.verify(host.layout.audit).count == 9
     assert [event["kind"] for event in _events(host)] == [
         *["install", "trust-anchor", "install"],
         *["uninstall", "trust-anchor", "uninstall"],
         *["install", "trust-anchor", "install"],
     ]
+
+
+def test_an_uninstall_where_nothing_is_leaves_nothing(host: Host) -> None:
+    before = host.listing()
+    assert uninstall(host.layout, host.systemd, keep_data=True, now=NOW) == ()
+    assert host.listing() == before
 
 
 def test_a_failed_install_after_that_leaves_what_was_kept(host: Host, tmp_path: Path, services: object) -> None:
@@ -263,6 +270,19 @@ def test_an_end_is_judged_by_the_latest_time_seen(host: Host, make: Make) -> Non
         "2026-11-23T12:00:00Z",
     )
     assert read_marks(host.layout).last_seen == NOW
+
+
+def test_a_clock_that_once_stood_too_far_ahead_can_be_mended(host: Host, make: Make) -> None:
+    host.now = datetime(2099, 1, 1, tzinfo=UTC)
+    host.install(make(expires=""))
+    host.now = NOW
+    assert str(_refused(host, make(sequence=2))) == (
+        "ferry.json: expires: the bundle expired at 2030-01-01T00:00:00Z, it is 2099-01-01T00:00:00Z"
+    )
+    host.layout.marks.unlink()
+    host.install(make(sequence=2), accept_lost=True)
+    assert read_marks(host.layout).last_seen == NOW
+    assert "--accept-lost-marks" in host.layout.audit.read_text()
 
 
 def test_the_latest_time_is_also_when_a_bundle_was_made(host: Host, make: Make) -> None:
