@@ -405,7 +405,7 @@ def _show_remembered(found: Remembered) -> None:
         return
     marks, seen = found.marks, moment.stamp(found.marks.last_seen) if found.marks.last_seen else "-"
     listed = ", ".join(f"{name} {mark.sequence} ({mark.version})" for name, mark in sorted(marks.products.items()))
-    click.echo(tr(f"  highest sequence: {listed}; seen: {seen}", f"  最高序号：{listed}；最晚时间：{seen}"))
+    click.echo(tr(f"  highest sequence: {listed}; latest time seen: {seen}", f"  最高序号：{listed}；最晚时间：{seen}"))
     lines, head = found.audit.count, found.audit.hash
     click.echo(tr(f"  audit log: {lines} lines, head {head}", f"  审计日志：{lines} 行，末行摘要 {head}"))
 

@@ -150,7 +150,8 @@ def record_anchors(log: HostLog, before: Mapping[str, str]) -> None:
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name, ""), after.get(name, "")
         if old != new:
-            log.end("trust-anchor", DONE, file=name, **{"from": old, "to": new})
+            change = "added" if not old else "changed" if new else "removed"
+            log.end("trust-anchor", DONE, change=change, file=name, **{"from": old, "to": new})
 
 
 def set_aside(layout: Layout) -> Path | None:

@@ -51,6 +51,11 @@ def test_agentscope_answers_on_a_host_without_python_and_network(
     install(machine, "/mnt/stick/agentscope.tar")
     status = json.loads(machine.run(["ferry", "host", "status", "--json"]).stdout)
     assert status["health"] == "healthy"
+    remembered = status["remembered"]
+    assert (remembered["problem"], list(remembered["products"])) == (None, ["agentscope"])
+    head = remembered["audit"]["head"]
+    checked = machine.run(["ferry", "audit", "verify", "--expect-head", head, "--json"]).stdout
+    assert json.loads(checked)["expected_at"] == remembered["audit"]["lines"]
 
     reply = machine.http(
         8090, "POST", "/process", body=json.dumps(QUESTION).encode(), headers={"content-type": "application/json"}

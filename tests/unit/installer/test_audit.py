@@ -40,7 +40,7 @@ def test_an_install_is_on_record_with_who_what_and_how_it_ended(host: Host, bund
     new = next(event["to"] for event in _events(host) if event["kind"] == "trust-anchor")
     assert _events(host) == [
         {"kind": "install", "outcome": "begun", "marks": "0", **WHO, **told},
-        {"kind": "trust-anchor", "outcome": "done", "marks": "1", **WHO, "file": anchor, "to": new},
+        {"kind": "trust-anchor", "outcome": "done", "marks": "1", **WHO, "change": "added", "file": anchor, "to": new},
         {"kind": "install", "outcome": "done", "marks": "1", **WHO, **told},
     ]
     assert next(audit.read(host.layout.audit)).time == "2026-11-23T12:00:00Z"
@@ -123,7 +123,7 @@ def test_an_uninstall_is_on_record(host: Host, bundle: bytes) -> None:
         ("uninstall", "done"),
     ]
     assert (found[0]["product"], found[0]["kept"], found[0]["uid"]) == ("sample 1.0", "data", who.uid)
-    assert (found[1]["file"], "to" in found[1]) == (f"{SIGNER.keyid}.pem", False)
+    assert (found[1]["change"], found[1]["file"]) == ("removed", f"{SIGNER.keyid}.pem")
 
 
 def test_another_key_is_on_record(host: Host, bundle: bytes, tmp_path: Path, services: tuple[Service, ...]) -> None:

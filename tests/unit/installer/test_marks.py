@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -332,6 +333,21 @@ def test_a_clock_that_was_set_back_is_told_with_figures(
     assert said.endswith(
         f"Z, 412 days before {seen:%Y-%m-%dT%H:%M:%SZ}, the latest time it has seen: ends are judged by that\n"
     )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become a user who is not")
+def test_who_may_not_read_the_marks_judges_by_the_clock() -> None:
+    # What pytest makes is for its user alone; here the memory itself must stop others.
+    with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(0o755)
+        layout = Layout(root=Path(root))
+        write_marks(layout, Marks().with_time(datetime(2199, 1, 1, tzinfo=UTC)))
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            os._exit(0 if judged_now(layout).year < 2199 else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert judged_now(layout).year == 2199
 
 
 class _CutOff:
