@@ -19,6 +19,7 @@ from keystore import audit
 from keystore.chain import Line
 
 _LAYOUT = Layout()
+_DIGEST = re.compile("[0-9a-f]{64}")
 # What stands at the head of a line that is shown.
 _HEAD = ("kind", "outcome", "user", "uid")
 _LOG = click.option(
@@ -134,8 +135,13 @@ def show_command(log: Path | None, last: int | None, as_json: bool) -> None:
 def _shown(line: Line) -> str:
     event = {_printable(name): _printable(str(value)) for name, value in line.event.items()}
     kind, outcome, user, uid = (event.pop(name, "-") for name in _HEAD)
-    rest = "  ".join(f'{name}="{value}"' for name, value in event.items())
+    rest = "  ".join(f'{name}="{_DIGEST.sub(_short, value)}"' for name, value in event.items())
     return f"{line.seq:>5}  {line.time}  {user}({uid})  {kind} {outcome}  {rest}"
+
+
+def _short(digest: re.Match[str]) -> str:
+    """Return the start of a digest; JSON has the whole of it."""
+    return digest[0][:16]
 
 
 def _printable(text: str) -> str:

@@ -154,7 +154,9 @@ def _run(*words: object, code: int = 0) -> Result:
 @pytest.fixture
 def log(host: Host) -> Path:
     for number in range(3):
-        HostLog(layout=host.layout, now=NOW, operator=OPERATOR).write("install", "begun", product=f"sample {number}")
+        HostLog(layout=host.layout, now=NOW, operator=OPERATOR).write(
+            "install", "begun", product=f"sample {number}", key="ab" * 32
+        )
     return host.layout.audit
 
 
@@ -179,7 +181,8 @@ def test_a_log_is_shown_and_verified_from_the_command_line(log: Path) -> None:
         "expected_at": 3,
     }
     assert _run("audit", "show", "--log", log, "--last", 1).stdout == (
-        '    3  2026-11-23T12:00:00Z  li(1000)  install begun  login_uid="1000"  marks="0"  product="sample 2"\n'
+        '    3  2026-11-23T12:00:00Z  li(1000)  install begun  key="abababababababab"  login_uid="1000"  marks="0"  '
+        'product="sample 2"\n'
     )
     assert len(_run("audit", "show", "--log", log).stdout.splitlines()) == 3
     audit.append(log, {"kind": "\x1b[2J", "user": "\x9b31m"}, now=NOW)
