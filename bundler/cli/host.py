@@ -328,6 +328,7 @@ def status(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_status_document(found), ensure_ascii=False))
     else:
+        _warn_of_clock()
         _show_status(found)
     context.exit(0 if found.is_healthy else HostError.exit_code)
 

@@ -27,7 +27,7 @@ from keystore import audit, disk
 from keystore.errors import KeystoreError
 
 # Outcomes of an entry, and its field that names the counter of the marks.
-BEGUN, DONE, FAILED = "begun", "done", "failed"
+BEGUN, DONE, FAILED, REFUSED = "begun", "done", "failed", "refused"
 MARKS = "marks"
 ROTATE_BYTES = 4 * 1024 * 1024
 _NOBODY = 2**32 - 1
@@ -125,9 +125,20 @@ def on_record(log: HostLog, kind: str, **details: str) -> Iterator[None]:
     except BaseException as error:
         # What went wrong matters more than that its end cannot be written.
         with suppress(FerryError, KeystoreError):
-            log.end(kind, FAILED, **details, error=(str(error) or type(error).__name__).splitlines()[0])
+            log.end(kind, FAILED, **details, error=_first_line(error))
         raise
     log.end(kind, DONE, **details)
+
+
+@contextmanager
+def refusal_on_record(log: HostLog, kind: str, **details: str) -> Iterator[None]:
+    """Write that something was refused before it began, if it is; a host without a log gets none by that."""
+    try:
+        yield
+    except (FerryError, KeystoreError) as error:
+        with suppress(FerryError, KeystoreError):
+            log.end(kind, REFUSED, **details, error=_first_line(error))
+        raise
 
 
 def list_anchors(layout: Layout) -> dict[str, str]:
@@ -172,6 +183,10 @@ def _remove_empty(layout: Layout) -> None:
             layout.audit.unlink(missing_ok=True)
             layout.audit.parent.rmdir()
             layout.state.rmdir()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _counter(layout: Layout) -> str:

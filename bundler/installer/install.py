@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from bundler.installer.audit import (
     list_anchors,
     on_record,
     record_anchors,
+    refusal_on_record,
     set_aside,
     this_operator,
 )
@@ -99,7 +100,10 @@ def install(
     os.umask(0o022)
     policy = _policy(options, layout)
     head = _read(medium.path)
-    with nullcontext() if options.dry_run else exclusive(layout.run):
+    log = HostLog(layout=layout, now=now, operator=options.operator)
+    with nullcontext() if options.dry_run else exclusive(layout.run), ExitStack() as until_planned:
+        if not options.dry_run:
+            until_planned.enter_context(refusal_on_record(log, "install", bundle=str(medium.path)))
         facts = _gather(layout, systemd, options)
         judged_at = judge_at(facts.memory.marks, now)
         manifest, key = read_manifest(head, policy, now=judged_at)
@@ -111,6 +115,7 @@ def install(
         check_plan(plan, facts)
         if options.dry_run:
             _verify_only(medium, policy, plan, now=judged_at, progress=progress)
+        until_planned.close()
         stopped_at = unfinished_step(layout.journal)
         if not agree(plan, stopped_at):
             return None
@@ -128,7 +133,7 @@ def install(
             judged_at=judged_at,
             progress=progress,
         )
-        return Outcome(plan=plan, done=_carry_out(plan, job, options), judged_at=judged_at)
+        return Outcome(plan=plan, done=_carry_out(plan, job, options, log), judged_at=judged_at)
 
 
 def _gather(layout: Layout, systemd: Systemd, options: Options) -> Facts:
@@ -136,7 +141,7 @@ def _gather(layout: Layout, systemd: Systemd, options: Options) -> Facts:
     return replace(facts, memory=recall(layout, facts.releases, accept_lost=options.accept_lost))
 
 
-def _carry_out(plan: Plan, job: Job, options: Options) -> tuple[Done, ...]:
+def _carry_out(plan: Plan, job: Job, options: Options, log: HostLog) -> tuple[Done, ...]:
     """Put on record what is insisted on and what is done, and do it."""
     bundle = _told_bundle(plan)
     overrides = used_overrides(
@@ -146,7 +151,6 @@ def _carry_out(plan: Plan, job: Job, options: Options) -> tuple[Done, ...]:
         accept_expired=options.accept_expired,
         judged_at=job.judged_at,
     )
-    log = HostLog(layout=job.layout, now=job.now, operator=options.operator)
     aside = set_aside(job.layout) if job.facts.memory.log_damaged else None
     record_overrides(log, overrides, {**bundle, "old_log": str(aside) if aside else ""})
     with on_record(log, "install", **bundle):

@@ -63,17 +63,29 @@ def test_an_override_is_on_record_before_anything_is_done(
     assert [event["outcome"] for event in installs] == ["begun", "done", "begun", "failed"]
 
 
-def test_refusals_and_dry_runs_leave_no_entry(
+def test_a_refusal_is_on_record_and_a_dry_run_is_not(
     host: Host, bundle: bytes, tmp_path: Path, services: tuple[Service, ...]
 ) -> None:
     newer = host_bundle(tmp_path, services, sequence=2, version="2.0")
     host.install(newer)
     before = host.layout.audit.read_bytes()
     with pytest.raises(TrustError):
-        host.install(bundle)
+        host.install(bundle, dry_run=True)
     host.install(bundle, dry_run=True, allow_older=True)
     host.install(newer, allow_older=True)
     assert host.layout.audit.read_bytes() == before
+    with pytest.raises(TrustError) as refused:
+        host.install(bundle)
+    assert _events(host)[3:] == [
+        {
+            "kind": "install",
+            "outcome": "refused",
+            "marks": "1",
+            **WHO,
+            "bundle": f"{tmp_path}/bundle.tar",
+            "error": str(refused.value),
+        }
+    ]
 
 
 @pytest.mark.parametrize("fresh", [True, False], ids=["first", "later"])

@@ -108,10 +108,11 @@ def test_marks_outlive_an_uninstall_that_keeps_data(host: Host, make: Make) -> N
         "ferry.json: sequence: expected sequence 2 or higher, got 1: this host has had 2.0 with sequence 2"
     )
     host.install(make(sequence=2, version="2.0"))
-    assert audit.verify(host.layout.audit).count == 9
+    assert audit.verify(host.layout.audit).count == 10
     assert [event["kind"] for event in _events(host)] == [
         *["install", "trust-anchor", "install"],
         *["uninstall", "trust-anchor", "uninstall"],
+        "install",
         *["install", "trust-anchor", "install"],
     ]
 
