@@ -1,7 +1,8 @@
 """An append-only log of JSON lines, each chained to the one before it by SM3.
 
 Who may write the file can cut off its end or write all of it anew: carry the last hash elsewhere now and then. Every
-other change, and a line that is lost or moved inside, is found.
+other change, and a line that is lost or moved inside, is found. A log that has grown is moved aside as `NAME.1`,
+`NAME.2` and so on, and the chain goes on in a new file: all of them are one log.
 """
 
 from __future__ import annotations
@@ -10,46 +11,90 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from keystore import document, moment, sm3
+from keystore import disk, sm3
+from keystore.chain import HINT, LINE_BYTES, START, Head, Line, chained, check_place, parse_line
 from keystore.errors import KeystoreError
 
-START = "0" * 64
-LINE_BYTES = 65_536
+__all__ = ["START", "TORN", "Head", "Line", "append", "exists", "last", "read", "segments", "verify"]
+
 TORN = "torn-line"
-_LINE = {"seq": int, "time": str, "prev": str, "event": dict, "hash": str}
 _TORN_CHARACTERS = 1000
-_HINT = "restore the log from a copy, keep this one as evidence, and find out who changed it"
+_NONE = Head(count=0, hash=START)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Head:
-    """Where a log ends: how many lines, and the hash of the last; that of no line is all zeros."""
-
-    count: int
-    hash: str
-
-
-def append(path: Path, event: Mapping[str, str], *, now: datetime) -> Head:
+def append(path: Path, event: Mapping[str, str], *, now: datetime, most_bytes: int | None = None) -> Head:
     """Write an event at the end of a log, made on first use, and return when it is on the disk.
 
-    A last line without its end, left by a loss of power, is cut off, and a line of the kind 'torn-line' tells so.
+    A last line without its end, left by a loss of power, is cut off, and a line of the kind 'torn-line' tells so. A
+    file that has reached `most_bytes` is moved aside first.
     Raises: KeystoreError when the last whole line is not one of this log, or the file cannot be written.
     """
+    if most_bytes is not None:
+        _rotate(path, most_bytes)
     with _opened(path) as descriptor:
         head, whole, torn = _read_end(descriptor, path)
         lines = b""
         if torn:
             told = {"kind": TORN, "bytes": str(len(torn)), "sm3": sm3.sm3(torn).hex()}
             text = torn.decode("utf-8", "replace")[:_TORN_CHARACTERS]
-            head, lines = _chained(head, {**told, "text": text}, now)
-        head, line = _chained(head, event, now)
+            head, lines = chained(head, {**told, "text": text}, now)
+        head, line = chained(head, event, now)
         _write(descriptor, whole, lines + line)
     return head
+
+
+def exists(path: Path) -> bool:
+    """Tell whether there is a log, or what was moved aside of one."""
+    with _told(path):
+        return path.exists() or bool(segments(path))
+
+
+def segments(path: Path) -> tuple[Path, ...]:
+    """Return what was moved aside of a log, the oldest first."""
+    with _told(path):
+        found = [one for one in path.parent.glob(f"{path.name}.*") if one.suffix[1:].isdecimal()]
+    return tuple(sorted(found, key=_number))
+
+
+def last(path: Path) -> Head:
+    """Return where a log ends, by its last whole line alone; a log that is not there has no line.
+
+    Raises: KeystoreError when that line was changed, or the log cannot be read.
+    """
+    for file in reversed((*segments(path), path)):
+        with _told(file), contextlib.suppress(FileNotFoundError), file.open("rb") as stream:
+            line, _, _ = _end_of(stream.fileno(), file)
+            if line is not None:
+                return line.head
+    return _NONE
+
+
+def read(path: Path, *, leave_torn: bool = False) -> Iterator[Line]:
+    """Yield every line of a log, in order, each checked with its place in the chain.
+
+    With `leave_torn` a last line without its end, left by a loss of power, is no error.
+    Raises: KeystoreError that names the first line that was changed, cut out or moved, or that is torn.
+    """
+    head = _NONE
+    before = segments(path)
+    for file in (*before, path):
+        # A loss of power may fall between moving a file aside and making the next one.
+        if file == path and before and not path.exists():
+            return
+        with _told(file), file.open("rb") as stream:
+            number = 0
+            while data := stream.readline(LINE_BYTES + 1):
+                number += 1
+                place = f"{file}: line {number}"
+                if leave_torn and file == path and len(data) <= LINE_BYTES and not data.endswith(b"\n"):
+                    return
+                line = parse_line(data, place)
+                check_place(line, head, place)
+                head = line.head
+                yield line
 
 
 def verify(path: Path) -> Head:
@@ -57,65 +102,40 @@ def verify(path: Path) -> Head:
 
     Raises: KeystoreError that names the first line that was changed, cut out or moved, or that is torn.
     """
-    head = Head(count=0, hash=START)
-    with _told(path), path.open("rb") as file:
-        while line := file.readline(LINE_BYTES + 1):
-            head = _check(line, head, f"{path}: line {head.count + 1}")
+    head = _NONE
+    for line in read(path):
+        head = line.head
     return head
 
 
-def _check(line: bytes, before: Head, place: str) -> Head:
-    found = _parse(line, place)
-    expected = before.count + 1
-    if found["seq"] > expected:
-        missing = found["seq"] - expected
-        raise KeystoreError(
-            f"expected seq {expected}, got {found['seq']}: {missing} lines were cut out", place=place, hint=_HINT
-        )
-    if found["seq"] < expected:
-        raise KeystoreError(
-            f"expected seq {expected}, got {found['seq']}: lines were moved or repeated", place=place, hint=_HINT
-        )
-    if found["prev"] != before.hash:
-        raise KeystoreError(
-            "expected the hash of the line before as prev, got another: that line was replaced", place=place, hint=_HINT
-        )
-    return Head(count=expected, hash=found["hash"])
+def _number(segment: Path) -> int:
+    return int(segment.suffix[1:])
 
 
-def _parse(line: bytes, place: str) -> dict[str, Any]:
-    if not line.endswith(b"\n"):
-        raise KeystoreError(
-            "expected a whole line, got one without its end",
-            place=place,
-            hint="if it is the last line, power was lost while it was written: the next entry cuts it off and tells so",
-        )
-    try:
-        found = document.fields(document.parse(line, place), place, _LINE)
-    except KeystoreError as error:
-        raise KeystoreError(error.message, place=error.place, hint=_HINT) from error
-    claimed = found["hash"]
-    body = {name: value for name, value in found.items() if name != "hash"}
-    if _hash(body) != claimed or document.canonical(found) + b"\n" != line:
-        raise KeystoreError("expected the hash of this line, got another: it was changed", place=place, hint=_HINT)
-    return found
-
-
-def _hash(body: Mapping[str, object]) -> str:
-    return sm3.sm3(document.canonical(body)).hex()
-
-
-def _chained(head: Head, event: Mapping[str, str], now: datetime) -> tuple[Head, bytes]:
-    body = {"seq": head.count + 1, "time": moment.stamp(now), "prev": head.hash, "event": dict(event)}
-    made = _hash(body)
-    line = document.canonical({**body, "hash": made}) + b"\n"
-    if len(line) > LINE_BYTES:
-        raise KeystoreError(f"expected an event of less than {LINE_BYTES} bytes, got {len(line)}", place="event")
-    return Head(count=head.count + 1, hash=made), line
+def _rotate(path: Path, most_bytes: int) -> None:
+    """Move a file aside that has reached its size; one with a torn line waits until that is told."""
+    with _opened(path) as descriptor:
+        if os.fstat(descriptor).st_size < most_bytes:
+            return
+        _, _, torn = _end_of(descriptor, path)
+        if torn:
+            return
+        number = max(map(_number, segments(path)), default=0) + 1
+        path.rename(path.with_name(f"{path.name}.{number}"))
+        disk.sync_directory(path.parent)
 
 
 def _read_end(descriptor: int, path: Path) -> tuple[Head, int, bytes]:
-    """Return where the whole lines end, at which byte, and what is torn after it."""
+    """Return where the log ends, at which byte of this file, and what is torn after it."""
+    line, whole, torn = _end_of(descriptor, path)
+    if line is not None:
+        return line.head, whole, torn
+    before = segments(path)
+    return (last(before[-1]) if before else _NONE), whole, torn
+
+
+def _end_of(descriptor: int, path: Path) -> tuple[Line | None, int, bytes]:
+    """Return the last whole line of a file, where it ends, and what is torn after it."""
     size = os.fstat(descriptor).st_size
     start = max(0, size - 2 * LINE_BYTES)
     tail = os.pread(descriptor, size - start, start)
@@ -123,11 +143,10 @@ def _read_end(descriptor: int, path: Path) -> tuple[Head, int, bytes]:
     torn = tail[whole:]
     if whole == 0:
         if start:
-            raise KeystoreError(f"expected lines of at most {LINE_BYTES} bytes, got more", place=str(path), hint=_HINT)
-        return Head(count=0, hash=START), 0, torn
-    last = tail[tail.rfind(b"\n", 0, whole - 1) + 1 : whole]
-    found = _parse(last, f"{path}: last line")
-    return Head(count=found["seq"], hash=found["hash"]), start + whole, torn
+            raise KeystoreError(f"expected lines of at most {LINE_BYTES} bytes, got more", place=str(path), hint=HINT)
+        return None, 0, torn
+    end = tail[tail.rfind(b"\n", 0, whole - 1) + 1 : whole]
+    return parse_line(end, f"{path}: last line"), start + whole, torn
 
 
 def _write(descriptor: int, at: int, data: bytes) -> None:
@@ -147,22 +166,27 @@ def _write(descriptor: int, at: int, data: bytes) -> None:
 def _opened(path: Path) -> Iterator[int]:
     """Hold the log open under its exclusive lock; a new one is of mode 0600 and its directory is synced."""
     with _told(path):
-        fresh = not path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = _locked(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if fresh:
-                _sync(path.parent)
             yield descriptor
         finally:
             os.close(descriptor)
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
+def _locked(path: Path) -> int:
+    """Open and lock the file of this name; one that was moved aside while this waited is not it any more."""
+    while True:
+        fresh = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                if fresh:
+                    disk.sync_directory(path.parent)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -53,16 +53,25 @@ def read(path: Path) -> bytes:
     return data
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 under a temporary name beside it, fsync, rename, fsync the directory."""
+def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file under a temporary name beside it, fsync, rename, fsync the directory."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     with _told(path):
         try:
-            _write_new(temporary, data)
+            _write_new(temporary, data, mode)
             temporary.rename(path)
-            _sync(path.parent)
+            sync_directory(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Return when no loss of power can undo which files a directory names."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -77,21 +86,13 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_new(path: Path, data: bytes) -> None:
+def _write_new(path: Path, data: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), 0o600)
+        os.fchmod(file.fileno(), mode)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,14 @@ def host_secret(path: Path) -> bytes:
     with disk.locked(path.parent):
         if not disk.exists(path):
             disk.write(path, secrets.token_bytes(SECRET_BYTES))
+    return read_secret(path)
+
+
+def read_secret(path: Path) -> bytes:
+    """Return the secret in a file that `host_secret` made.
+
+    Raises: KeystoreError when there is none, others may read it, or it has another size.
+    """
     disk.check_private_file(path)
     found = disk.read(path)
     if len(found) != SECRET_BYTES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import click
 
 from bundler.accelerators.decide import told_need
 from bundler.archive import read_head
+from bundler.cli.clock import judged_now
 from bundler.cli.messages import tr
 from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
@@ -47,9 +47,10 @@ def verify_command(bundles: tuple[Path, ...], as_json: bool, **choices: Any) -> 
     if any(map(is_volume, bundles)):
         _verify_volumes(bundles, policy, as_json=as_json)
         return
+    now = judged_now()
     for bundle in bundles:
         with Shown() as progress:
-            verified = verify(bundle, policy, now=datetime.now(UTC), reading=shown(progress))
+            verified = verify(bundle, policy, now=now, reading=shown(progress))
         _print_verified(verified, as_json)
 
 
@@ -57,10 +58,11 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
     """Check every volume that is given, then say what must be carried again and what was not among them."""
     right: dict[int, VerifiedVolume] = {}
     wrong: dict[Path, FerryError] = {}
+    now = judged_now()
     for path in paths:
         try:
             with Shown() as progress:
-                volume = verify_volume(path, policy, now=datetime.now(UTC), reading=shown(progress))
+                volume = verify_volume(path, policy, now=now, reading=shown(progress))
         except IntegrityError as error:
             wrong[path] = error
             continue

@@ -7,29 +7,34 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bundler.cli.clock import warn_of_clock
 from bundler.cli.messages import tr
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
 from bundler.cli.report import report_command
 from bundler.cli.support import support_command
-from bundler.errors import HostError
+from bundler.errors import FerryError, HostError
 from bundler.installer.drivers import staying_drivers
 from bundler.installer.install import Options, Outcome
 from bundler.installer.install import install as install_bundle
 from bundler.installer.layout import Layout
+from bundler.installer.marks import read_marks
 from bundler.installer.plan import Plan
-from bundler.installer.status import Status, read_status
+from bundler.installer.status import Remembered, Status, read_status
 from bundler.installer.systemd import HostSystemd
 from bundler.installer.uninstall import uninstall as uninstall_all
 from bundler.medium import Ask, Medium
 from bundler.verify import PROFILES
+from keystore import audit, moment
+from keystore.chain import Head
+from keystore.errors import KeystoreError
 
 _LAYOUT = Layout()
 
@@ -74,8 +79,27 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help=tr("Which digests prove the bytes: SM3 or SHA-256.", "用哪种摘要校验：SM3 或 SHA-256。"),
             ),
-            click.option("--accept-expired-bundle", is_flag=True),
-            click.option("--allow-older-sequence", is_flag=True),
+            click.option(
+                "--accept-expired-bundle",
+                is_flag=True,
+                help=tr("Take a bundle that is past its end; goes on record.", "接受已过期的数据包，并记入审计日志。"),
+            ),
+            click.option(
+                "--allow-older-sequence",
+                is_flag=True,
+                help=tr(
+                    "Take a bundle below what was here; goes on record.",
+                    "接受低于本机曾有序号的数据包，并记入审计日志。",
+                ),
+            ),
+            click.option(
+                "--accept-lost-marks",
+                is_flag=True,
+                help=tr(
+                    "Make this host's marks anew from its releases where they are lost or altered; goes on record.",
+                    "标记丢失或被改动时，按版本记录重建，并记入审计日志。",
+                ),
+            ),
             click.option("--json", "as_json", is_flag=True, help=tr("Print JSON.", "输出 JSON。")),
         )
     ):
@@ -102,6 +126,8 @@ def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: An
         ask = plan.actions and not (dry_run or yes or as_json) and sys.stdin.isatty()
         return not ask or click.confirm(tr("Go on?", "继续？"), default=True)
 
+    if not as_json:
+        _warn_of_clock()
     options = _options(dry_run=dry_run, **choices)
     outcome = _install(bundle, options, agree, bars)
     if outcome is None:
@@ -110,6 +136,12 @@ def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: An
         click.echo(json.dumps(_document(outcome, time.monotonic() - began, dry_run=dry_run), ensure_ascii=False))
     elif outcome.done:
         _show_done(outcome, time.monotonic() - began)
+
+
+def _warn_of_clock() -> None:
+    # What is wrong with the marks is told by the install itself.
+    with suppress(FerryError):
+        warn_of_clock(read_marks(_LAYOUT), datetime.now(UTC))
 
 
 @host_group.command("plan", help=tr("Show what an install would do, and why.", "显示安装将执行的步骤及原因。"))
@@ -128,6 +160,7 @@ def _options(
     profile: str,
     accept_expired_bundle: bool,
     allow_older_sequence: bool,
+    accept_lost_marks: bool,
 ) -> Options:
     return Options(
         trust=trust,
@@ -136,6 +169,7 @@ def _options(
         dry_run=dry_run,
         accept_expired=accept_expired_bundle,
         allow_older=allow_older_sequence,
+        accept_lost=accept_lost_marks,
         python=sys.executable,
     )
 
@@ -287,6 +321,7 @@ def _document(outcome: Outcome, seconds: float, *, dry_run: bool) -> dict[str, o
         "tree_bytes": plan.tree_bytes,
         "packages_bytes": plan.packages_bytes,
         "idle_images": plan.idle_images,
+        "judged_at": moment.stamp(outcome.judged_at),
         "seconds": round(seconds, 3),
     }
 
@@ -300,6 +335,7 @@ def status(context: click.Context, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_status_document(found), ensure_ascii=False))
     else:
+        _warn_of_clock()
         _show_status(found)
     context.exit(0 if found.is_healthy else HostError.exit_code)
 
@@ -331,6 +367,22 @@ def _status_document(found: Status) -> dict[str, object]:
             "runtime": found.runtime or None,
             "missing_names": list(found.missing_names),
         },
+        "remembered": _remembered_document(found.remembered) if found.remembered else None,
+    }
+
+
+def _remembered_document(found: Remembered) -> dict[str, object]:
+    marks = found.marks
+    return {
+        "problem": found.problem or None,
+        "counter": marks.counter,
+        "last_seen": moment.stamp(marks.last_seen) if marks.last_seen else None,
+        "products": {
+            name: {"sequence": mark.sequence, "version": mark.version, "manifest_sha256": mark.manifest_sha256}
+            for name, mark in sorted(marks.products.items())
+        },
+        "revocations": dict(sorted(marks.revocations.items())),
+        "audit": {"lines": found.audit.count, "head": found.audit.hash},
     }
 
 
@@ -346,11 +398,24 @@ def _show_status(found: Status) -> None:
         click.echo(f"  {service.unit:<32} {service.active:<10} 127.0.0.1:{service.port:<6} {ready}  {service.since}")
     if found.images:
         click.echo("  " + _images_line(found))
+    if found.remembered is not None:
+        _show_remembered(found.remembered)
     if found.unfinished is not None:
         step = found.unfinished or "-"
         click.echo(
             tr(f"The last run was cut off at step {step}: install again.", f"上次运行在步骤 {step} 中断：请重新安装。")
         )
+
+
+def _show_remembered(found: Remembered) -> None:
+    if found.problem:
+        click.echo(tr("  not to be believed: ", "  不可信：") + found.problem)
+        return
+    marks, seen = found.marks, moment.stamp(found.marks.last_seen) if found.marks.last_seen else "-"
+    listed = ", ".join(f"{name} {mark.sequence} ({mark.version})" for name, mark in sorted(marks.products.items()))
+    click.echo(tr(f"  highest sequence: {listed}; latest time seen: {seen}", f"  最高序号：{listed}；最晚时间：{seen}"))
+    lines, head = found.audit.count, found.audit.hash
+    click.echo(tr(f"  audit log: {lines} lines, head {head}", f"  审计日志：{lines} 行，末行摘要 {head}"))
 
 
 def _images_line(found: Status) -> str:
@@ -367,7 +432,12 @@ def _images_line(found: Status) -> str:
 @host_group.command("uninstall", help=tr("Remove everything that was installed.", "卸载全部内容。"))
 @click.option("--yes", is_flag=True, help=tr("Do not ask.", "不询问。"))
 @click.option(
-    "--keep-data", is_flag=True, help=tr("Keep the services' state and the settings.", "保留服务数据和设置。")
+    "--keep-data",
+    is_flag=True,
+    help=tr(
+        "Keep the services' state, the settings, the audit log and which releases were here.",
+        "保留服务数据、设置、审计日志和本机标记。",
+    ),
 )
 @click.option(
     "--keep-drivers", is_flag=True, help=tr("Keep the drivers that Ferry brought.", "保留 Ferry 安装的驱动。")
@@ -379,9 +449,33 @@ def uninstall(yes: bool, keep_data: bool, keep_drivers: bool) -> None:
         if not sys.stdin.isatty():
             raise click.UsageError(tr("expected --yes where nobody can be asked", "无法询问时需要 --yes"))
         click.confirm(question, abort=True)
+    head = _audit_head()
     staying = staying_drivers(_LAYOUT, keep=keep_drivers)
     units = uninstall_all(_LAYOUT, HostSystemd(), keep_data=keep_data, keep_drivers=keep_drivers)
     listed = ", ".join(units) or "-"
     click.echo(tr(f"Removed, with its services: {listed}", f"已卸载，包括服务：{listed}"))
+    if head is not None:
+        _show_log(head, kept=keep_data)
     for driver in staying:
         click.echo(tr(f"The driver stays: {driver}", f"驱动保留：{driver}"))
+
+
+def _audit_head() -> Head | None:
+    """Return where the audit log ends, None where there is none that can be read."""
+    with suppress(KeystoreError):
+        return audit.last(_LAYOUT.audit) if audit.exists(_LAYOUT.audit) else None
+    return None
+
+
+def _show_log(before: Head, *, kept: bool) -> None:
+    """Say where the audit log stands, or where it ended before it was removed."""
+    if kept:
+        click.echo(tr(f"The audit log stays: {_LAYOUT.audit}", f"审计日志保留：{_LAYOUT.audit}"))
+        return
+    lines, head = before.count, before.hash
+    click.echo(
+        tr(
+            f"The audit log went too; it had {lines} lines, head {head}.",
+            f"审计日志已一并移除；此前共 {lines} 行，末行摘要 {head}。",
+        )
+    )

@@ -8,12 +8,12 @@ import logging
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bundler.cli.clock import judged_now
 from bundler.cli.messages import tr
 from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
@@ -92,7 +92,7 @@ def serve_command(
     listening = _listening(listen, tls_cert, tls_key, token_file, plain=plain)
     policy = make_policy(**choices)
     with Shown() as progress:
-        verified = verify(bundle, policy, now=datetime.now(UTC), reading=shown(progress))
+        verified = verify(bundle, policy, now=judged_now(), reading=shown(progress))
     held = OpenBundle(verified)
     try:
         _serve(Server(held, make_routes(held), listening), verified, as_json=as_json)

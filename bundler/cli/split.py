@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bundler.cli.clock import judged_now
 from bundler.cli.messages import tr
 from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
@@ -56,7 +56,7 @@ def split_command(bundle: Path, size: str, output: Path | None, as_json: bool, *
             output or bundle.parent,
             volume_bytes=volume_bytes,
             policy=policy,
-            now=datetime.now(UTC),
+            now=judged_now(),
             reading=shown(progress),
         )
     if as_json:

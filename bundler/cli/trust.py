@@ -23,6 +23,8 @@ from keystore.trust import ROOT_TYPE, Revocation, Role, Root, check_root, parse_
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _T = TypeVar("_T")
 _KEYID = re.compile(r"[0-9a-f]{64}")
+# These documents hold no secret and are for everybody.
+_PUBLIC = 0o644
 
 
 def _command(name: str, english: str, chinese: str, examples: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -219,7 +221,7 @@ def sign(file: Path, key: str, directory: Path | None, passphrase_file: Path | N
             )
         )
     signed = _placed(file, lambda: add_signature(envelope, signer))
-    disk.write(file, signed)
+    disk.write(file, signed, mode=_PUBLIC)
     count = len(parse_envelope(signed).signatures)
     _say(
         tr(
@@ -403,7 +405,7 @@ def _write_new(path: Path, data: bytes) -> None:
             place=str(path),
             hint=tr("name another with -o", "请用 -o 指定其他文件"),
         )
-    disk.write(path, data)
+    disk.write(path, data, mode=_PUBLIC)
 
 
 def _placed(path: Path, act: Callable[[], _T]) -> _T:

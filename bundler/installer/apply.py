@@ -24,8 +24,8 @@ from bundler.store import write_file
 _STEPS = {step.NAME: step for step in STEPS}
 # Which of the directories in GROUND were not here before Ferry: an uninstall removes them.
 ABSENT = "absent"
-# How bundler.store.write_file calls what it has not finished.
-_HALF = re.compile(r"\..+\.[0-9a-f]{12}")
+# How bundler.store.write_file and keystore.disk.write call what they have not finished.
+_HALF = re.compile(r"\..+\.([0-9a-f]{12}|[0-9a-f]{16}\.tmp)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +81,7 @@ def _begin(plan: Plan, job: Job) -> Journal:
 def _sweep(layout: Layout) -> None:
     """Remove what a run that was cut off left half made: trees, parts of blobs, files beside their final places."""
     halves = [*layout.trees.glob(f"{NEW}*"), *(layout.store / "parts").glob("*"), layout.drivers / WORK]
-    for directory in (*layout.own, layout.units, layout.launcher.parent):
+    for directory in (*layout.own, layout.memory, layout.units, layout.launcher.parent):
         halves += [path for path in directory.glob(".*") if _HALF.fullmatch(path.name)]
     for path in halves:
         _remove(path)
@@ -129,11 +129,24 @@ def _remove_traces(job: Job) -> None:
     """Remove the directories of a host that had none before, but for toolchains, which install.sh made."""
     layout = job.layout
     absent = read_absent(layout)
-    _remove(layout.state)
+    remove_state(layout, keep=bool(job.facts.memory.marks.counter or job.facts.memory.lost))
     for directory in (layout.trust, layout.settings, layout.trees, layout.programs):
         with suppress(OSError):
             directory.rmdir()
     remove_ground(layout, absent)
+
+
+def remove_state(layout: Layout, *, keep: bool) -> None:
+    """Remove what Ferry knows; `keep` leaves what this host remembers, and its audit log."""
+    if not keep:
+        # In this order, so that wherever it is cut off what is left does not contradict itself: a host without
+        # releases needs no marks, and without marks no audit log.
+        for path in (layout.records, layout.memory, layout.state):
+            _remove(path)
+        return
+    for path in layout.state.glob("*"):
+        if path.name.partition(".")[0] not in (layout.memory.name, layout.audit.parent.name):
+            _remove(path)
 
 
 def read_absent(layout: Layout) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from bundler.installer.answer import why_not_ready
 from bundler.installer.cards import gather_machines
 from bundler.installer.images import OwnName, own_names
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
+from bundler.installer.marks import Memory
 from bundler.installer.own_driver import OwnDriver, boot_id, read_own
 from bundler.installer.packages import installed_packages, own_packages
 from bundler.installer.ports import listeners
@@ -65,6 +66,7 @@ class Facts:
     `own_drivers`; `rpms` and `own_rpms` are the same of rpm; `machines` and `own_drivers` are by vendor, for those of
     which a card is here. `driver_items` are the drivers of earlier bundles that are in the store, `boot` names this
     boot of the kernel. `runtime` is that of containers, `own_names` are those that Ferry gave to images there.
+    `memory` is what `bundler.installer.memory.recall` found; only an install asks it.
     """
 
     os_id: str
@@ -100,6 +102,7 @@ class Facts:
     boot: str = ""
     runtime: RuntimeFact | None = None
     own_names: tuple[OwnName, ...] = ()
+    memory: Memory = field(default_factory=Memory)
 
     @property
     def installed(self) -> Release | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,9 +14,22 @@ from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
+from bundler.installer.audit import (
+    HostLog,
+    Operator,
+    list_anchors,
+    on_record,
+    record_anchors,
+    refusal_on_record,
+    set_aside,
+    this_operator,
+)
 from bundler.installer.facts import Facts, gather, read_anchors
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
+from bundler.installer.marks import Memory, judge_at, write_marks
+from bundler.installer.memory import recall
+from bundler.installer.overrides import record_overrides, used_overrides
 from bundler.installer.plan import Plan, make_plan
 from bundler.installer.preflight.check import View
 from bundler.installer.preflight.host import check_findings
@@ -42,6 +55,8 @@ class Options:
         dry_run: verify and plan, change nothing.
         accept_expired: take a bundle that is past its end.
         allow_older: take a bundle with a lower sequence than this host has had.
+        accept_lost: make the host's marks anew from its release records where they are lost or altered.
+        operator: who asks; the audit log names them.
         python: the interpreter that runs this host's Ferry from now on.
     """
 
@@ -52,14 +67,20 @@ class Options:
     accept_expired: bool
     allow_older: bool
     python: str
+    accept_lost: bool = False
+    operator: Operator = field(default_factory=this_operator)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What came of it: the plan, and the steps that ran (none after a dry run, or when nothing was due)."""
+    """What came of it: the plan, and the steps that ran (none after a dry run, or when nothing was due).
+
+    `judged_at` is the time at which the bundle's end was judged.
+    """
 
     plan: Plan
     done: tuple[Done, ...]
+    judged_at: datetime
 
 
 def install(
@@ -82,9 +103,13 @@ def install(
     os.umask(0o022)
     policy = _policy(options, layout)
     head = _read(medium.path)
-    manifest, key = read_manifest(head, policy, now=now)
-    with nullcontext() if options.dry_run else exclusive(layout.run):
-        facts = gather(layout, systemd)
+    log = HostLog(layout=layout, now=now, operator=options.operator)
+    with nullcontext() if options.dry_run else exclusive(layout.run), ExitStack() as until_planned:
+        if not options.dry_run:
+            until_planned.enter_context(refusal_on_record(log, "install", bundle=str(medium.path)))
+        facts = _gather(layout, systemd, options)
+        judged_at = judge_at(facts.memory.marks, now)
+        manifest, key = read_manifest(head, policy, now=judged_at)
         check_host(facts, manifest.platform.machine)
         changes = parse_changes(options.changes, manifest.services)
         digest = hashlib.sha256(head.manifest).hexdigest()
@@ -93,38 +118,71 @@ def install(
         check_plan(plan, facts)
         check_findings(View(readings=read_host(layout, systemd), facts=facts, now=now, plan=plan))
         if options.dry_run:
-            _verify_only(medium, policy, plan, now=now, progress=progress)
+            _verify_only(medium, policy, plan, now=judged_at, progress=progress)
+        until_planned.close()
         stopped_at = unfinished_step(layout.journal)
         if not agree(plan, stopped_at):
             return None
         if options.dry_run or (not plan.actions and stopped_at is None):
-            return Outcome(plan=plan, done=())
-        job = _job(medium, head, policy, layout, systemd, plan, facts, now, progress)
-        return Outcome(plan=plan, done=apply(plan, job))
+            return Outcome(plan=plan, done=(), judged_at=judged_at)
+        job = Job(
+            medium=medium,
+            head=head,
+            policy=policy,
+            layout=layout,
+            systemd=systemd,
+            wanted=wanted,
+            facts=facts,
+            now=now,
+            judged_at=judged_at,
+            progress=progress,
+        )
+        return Outcome(plan=plan, done=_carry_out(plan, job, options, log), judged_at=judged_at)
 
 
-def _job(
-    medium: Medium,
-    head: Head,
-    policy: Policy,
-    layout: Layout,
-    systemd: Systemd,
-    plan: Plan,
-    facts: Facts,
-    now: datetime,
-    progress: Progress,
-) -> Job:
-    return Job(
-        medium=medium,
-        head=head,
-        policy=policy,
-        layout=layout,
-        systemd=systemd,
-        wanted=plan.wanted,
-        facts=facts,
-        now=now,
-        progress=progress,
+def _gather(layout: Layout, systemd: Systemd, options: Options) -> Facts:
+    facts = gather(layout, systemd)
+    return replace(facts, memory=recall(layout, facts.releases, accept_lost=options.accept_lost))
+
+
+def _carry_out(plan: Plan, job: Job, options: Options, log: HostLog) -> tuple[Done, ...]:
+    """Put on record what is insisted on and what is done, and do it."""
+    bundle = _told_bundle(plan)
+    overrides = used_overrides(
+        plan.wanted,
+        job.facts,
+        allow_older=options.allow_older,
+        accept_expired=options.accept_expired,
+        judged_at=job.judged_at,
     )
+    aside = set_aside(job.layout) if job.facts.memory.log_damaged else None
+    record_overrides(log, overrides, {**bundle, "old_log": str(aside) if aside else ""})
+    with on_record(log, "install", **bundle):
+        job = replace(job, facts=_seen(job.layout, job.facts, job.now))
+        anchors = list_anchors(job.layout)
+        done = apply(plan, job)
+        record_anchors(log, anchors)
+    return done
+
+
+def _told_bundle(plan: Plan) -> dict[str, str]:
+    manifest = plan.wanted.manifest
+    return {
+        "product": f"{manifest.name} {manifest.version}",
+        "sequence": str(manifest.sequence),
+        "release": str(plan.wanted.number),
+        "manifest_sha256": plan.wanted.manifest_sha256,
+        "key": plan.wanted.key.keyid,
+        "steps": " ".join(action.step for action in plan.actions),
+    }
+
+
+def _seen(layout: Layout, facts: Facts, now: datetime) -> Facts:
+    """Let the latest time that this host has seen go up with its clock, once it has marks."""
+    marks = facts.memory.marks
+    if facts.memory.lost or not marks.counter or marks.with_time(now) == marks:
+        return facts
+    return replace(facts, memory=Memory(marks=write_marks(layout, marks.with_time(now))))
 
 
 def _policy(options: Options, layout: Layout) -> Policy:

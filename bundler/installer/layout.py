@@ -75,6 +75,26 @@ class Layout:
         return self.state / "images"
 
     @property
+    def memory(self) -> Path:
+        """What only root may read: the host's marks, and the secret that seals them."""
+        return self.state / "memory"
+
+    @property
+    def marks(self) -> Path:
+        """The sealed marks."""
+        return self.memory / "marks.json"
+
+    @property
+    def secret(self) -> Path:
+        """The secret that seals them."""
+        return self.memory / "secret"
+
+    @property
+    def audit(self) -> Path:
+        """The audit log; what was rotated out stands beside it, numbered."""
+        return self.state / "audit" / "audit.jsonl"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

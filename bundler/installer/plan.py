@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bundler.errors import HostError, TrustError
 from bundler.installer.drivers import due_choices
 from bundler.installer.facts import Facts
 from bundler.installer.steps import STEPS, drivers, packages
 from bundler.installer.steps.images import has_runtime
 from bundler.installer.steps.step import Action
+from bundler.installer.succession import check_product, why_older
 from bundler.installer.suite import left_out
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item
@@ -44,7 +44,10 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
         TrustError: a newer release of the product was here before, and `allow_older` is not set.
         HostError: another product is installed.
     """
-    _check_succession(wanted, facts, allow_older=allow_older)
+    check_product(wanted, facts)
+    refusal = why_older(wanted, facts)
+    if refusal is not None and not allow_older:
+        raise refusal
     actions = tuple(action for step in STEPS if (action := step.due(wanted, facts)))
     due = {action.step for action in actions}
     chosen = due_choices(wanted.manifest, facts.machines)
@@ -65,36 +68,6 @@ def make_plan(wanted: Wanted, facts: Facts, *, allow_older: bool = False) -> Pla
 def _up_to_drivers(actions: tuple[Action, ...]) -> tuple[Action, ...]:
     names = [action.step for action in actions]
     return actions[: names.index(drivers.NAME) + 1]
-
-
-def _check_succession(wanted: Wanted, facts: Facts, *, allow_older: bool) -> None:
-    """Refuse another product, an older release, and another bundle under the same number."""
-    new = wanted.manifest
-    for release in facts.releases:
-        if release.name != new.name:
-            raise HostError(
-                f'expected a bundle of "{release.name}", which is installed here, got "{new.name}"',
-                hint="a host holds one product: run ferry host uninstall first, or use another host",
-            )
-    installed = facts.installed
-    is_here = installed is not None and installed.manifest_sha256 == wanted.manifest_sha256
-    if allow_older or is_here or not facts.releases:
-        return
-    highest = max(facts.releases, key=lambda release: release.sequence)
-    was = f"{highest.version} with sequence {highest.sequence}"
-    if new.sequence < highest.sequence:
-        raise TrustError(
-            f"expected sequence {highest.sequence} or higher, got {new.sequence}: this host has had {was}",
-            place="ferry.json: sequence",
-            hint="an old bundle may bring old holes back; to go back all the same: --allow-older-sequence",
-        )
-    same = [release for release in facts.releases if release.sequence == new.sequence]
-    if same and all(release.manifest_sha256 != wanted.manifest_sha256 for release in same):
-        raise TrustError(
-            f"expected a sequence above {new.sequence}: this host has had another bundle, {was}",
-            place="ferry.json: sequence",
-            hint="raise `sequence` in the recipe for every release; to take it all the same: --allow-older-sequence",
-        )
 
 
 # Measured on the wheels and the runtime of recipes/agentscope: 4.15 and 2.83 times their size when unpacked, in

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bundler.errors import HostError, IntegrityError
+from bundler.errors import HostError, IntegrityError, TrustError
 from bundler.installer.facts import Facts, gather, installed_manifest
 from bundler.installer.journal import unfinished_step
 from bundler.installer.layout import Layout, unit_name
+from bundler.installer.marks import NO_LINE, Marks
+from bundler.installer.memory import recall
 from bundler.installer.release import Release
 from bundler.installer.steps.images import missing_names
 from bundler.installer.systemd import Systemd
 from bundler.model.manifest import Manifest
+from keystore import audit
+from keystore.chain import Head
+from keystore.errors import KeystoreError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,10 +33,20 @@ class ServiceStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Remembered:
+    """What the host has had, and where its audit log ends; `problem` says why that is not to be believed."""
+
+    marks: Marks
+    audit: Head
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """The release that runs and its services; `unfinished` is the step at which the last run was cut off.
 
     `images` counts those of the release; `runtime` is that of containers, "" for none, which lacks `missing_names`.
+    `remembered` is for root alone to see.
     """
 
     release: Release
@@ -39,6 +55,7 @@ class Status:
     images: int = 0
     runtime: str = ""
     missing_names: tuple[str, ...] = ()
+    remembered: Remembered | None = None
 
     @property
     def is_healthy(self) -> bool:
@@ -86,7 +103,17 @@ def read_status(layout: Layout, systemd: Systemd) -> Status:
         images=len(manifest.of_kind("image")),
         runtime=facts.runtime.name if facts.runtime else "",
         missing_names=_missing_names(manifest, facts),
+        remembered=_remembered(layout, facts.releases),
     )
+
+
+def _remembered(layout: Layout, releases: Sequence[Release]) -> Remembered | None:
+    try:
+        return Remembered(marks=recall(layout, releases).marks, audit=audit.last(layout.audit))
+    except (TrustError, KeystoreError) as error:
+        return Remembered(marks=Marks(), audit=NO_LINE, problem=str(error))
+    except HostError:
+        return None
 
 
 def _missing_names(manifest: Manifest, facts: Facts) -> tuple[str, ...]:

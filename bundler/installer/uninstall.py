@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bundler.errors import HostError, IntegrityError
-from bundler.installer.apply import read_absent, remove_ground
+from bundler.installer.apply import read_absent, remove_ground, remove_state
+from bundler.installer.audit import HostLog, list_anchors, on_record, record_anchors
 from bundler.installer.drivers import remove_drivers
 from bundler.installer.facts import installed_manifest
 from bundler.installer.images import forget_storage, remove_images
@@ -21,44 +23,70 @@ from bundler.installer.systemd import Systemd
 
 
 def uninstall(
-    layout: Layout, systemd: Systemd, *, keep_data: bool = False, keep_drivers: bool = False
+    layout: Layout,
+    systemd: Systemd,
+    *,
+    keep_data: bool = False,
+    keep_drivers: bool = False,
+    now: datetime | None = None,
 ) -> tuple[str, ...]:
     """Stop and remove everything; return the names of the units that were there.
 
-    It may be repeated after it was cut off. `keep_data` leaves what services and operator wrote: state and settings;
-    `keep_drivers` leaves the drivers that Ferry brought.
+    It may be repeated after it was cut off. `keep_data` leaves what services and operator wrote, what this host
+    remembers of the bundles it has had, and its audit log; `keep_drivers` leaves the drivers that Ferry brought.
+    `now` stands in the audit log, by default what the clock says.
 
     Raises:
         StepError: systemd does not stop a unit, apt or dnf does not remove a package, a driver does not go, or a
             container uses an image.
-        HostError: a file cannot be removed.
+        HostError: a file cannot be removed, or the audit log cannot be written; nothing is removed then.
     """
     check_owner(layout)
     with exclusive(layout.run):
-        units = _units(layout)
-        names = _services(layout, units)
-        absent = read_absent(layout)
-        systemd.stop(units)
-        systemd.disable(units)
-        try:
-            for unit in units:
-                _remove(layout.units / unit)
-            systemd.reload()
-            if not keep_drivers:
-                remove_drivers(layout)
-            remove_images(layout)
-            forget_storage(layout, absent)
-            remove_own(layout)
-            systemd.reload()
-            remove_own_rpms(layout)
-            _remove_data(layout, names, keep_data=keep_data)
-            remove_ground(layout, absent)
-            # What a repeated uninstall starts from goes last; all that this interpreter needs is loaded already.
-            for path in (layout.state, *_launcher(layout), layout.programs):
-                _remove(path)
-        except OSError as error:
-            raise HostError(f"it cannot be removed: {error.strerror}", place=str(error.filename)) from error
-        return tuple(units)
+        log = HostLog(layout=layout, now=now or datetime.now(UTC))
+        if not layout.state.is_dir():
+            return _uninstall(layout, systemd, keep_data=keep_data, keep_drivers=keep_drivers)
+        kept = "data" * keep_data + " drivers" * keep_drivers
+        anchors = list_anchors(layout)
+        with on_record(log, "uninstall", product=_product(layout), kept=kept.strip()):
+            units = _uninstall(layout, systemd, keep_data=keep_data, keep_drivers=keep_drivers)
+            record_anchors(log, anchors)
+        return units
+
+
+def _product(layout: Layout) -> str:
+    """Return the newest release on record; a damaged record must not keep Ferry here."""
+    with suppress(IntegrityError):
+        return next((f"{one.name} {one.version}" for one in reversed(read_releases(layout.records))), "")
+    return ""
+
+
+def _uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool, keep_drivers: bool) -> tuple[str, ...]:
+    units = _units(layout)
+    names = _services(layout, units)
+    absent = read_absent(layout)
+    systemd.stop(units)
+    systemd.disable(units)
+    try:
+        for unit in units:
+            _remove(layout.units / unit)
+        systemd.reload()
+        if not keep_drivers:
+            remove_drivers(layout)
+        remove_images(layout)
+        forget_storage(layout, absent)
+        remove_own(layout)
+        systemd.reload()
+        remove_own_rpms(layout)
+        _remove_data(layout, names, keep_data=keep_data)
+        remove_ground(layout, absent)
+        # What a repeated uninstall starts from goes last; all that this interpreter needs is loaded already.
+        remove_state(layout, keep=keep_data)
+        for path in (*_launcher(layout), layout.programs):
+            _remove(path)
+    except OSError as error:
+        raise HostError(f"it cannot be removed: {error.strerror}", place=str(error.filename)) from error
+    return tuple(units)
 
 
 def _units(layout: Layout) -> list[str]:

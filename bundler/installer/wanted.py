@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bundler.installer.facts import Facts
 from bundler.installer.layout import MARK
@@ -32,6 +32,7 @@ class Wanted:
     units: Mapping[str, str]
     started_with: Mapping[str, str]
     launcher: str
+    revocations: Mapping[str, int] = field(default_factory=dict)
 
 
 def want(

@@ -60,6 +60,11 @@ def test_agentscope_answers_on_a_host_without_python_and_network(
         ["sh", "-c", "ferry host report --language zh -o /tmp/r.html >&2; cat /tmp/r.html; rm /tmp/r.html"]
     )
     assert "安装报告: agentscope" in page.stdout
+    remembered = status["remembered"]
+    assert (remembered["problem"], list(remembered["products"])) == (None, ["agentscope"])
+    head = remembered["audit"]["head"]
+    checked = machine.run(["ferry", "audit", "verify", "--expect-head", head, "--json"]).stdout
+    assert json.loads(checked)["expected_at"] == remembered["audit"]["lines"]
 
     reply = machine.http(
         8090, "POST", "/process", body=json.dumps(QUESTION).encode(), headers={"content-type": "application/json"}

@@ -17,6 +17,7 @@ from pathlib import Path
 from bundles import SIGNER, Key, packed, small_manifest
 
 from bundler.errors import StepError
+from bundler.installer.audit import Operator
 from bundler.installer.facts import Facts
 from bundler.installer.install import Options, Outcome, install
 from bundler.installer.layout import Layout
@@ -35,6 +36,9 @@ from bundler.verify import read_trust
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PYTHON = "/opt/ferry/toolchains/0123456789abcdef/usr/bin/python3.11"
+
+
+OPERATOR = Operator(user="li", uid="1000", login_uid="1000")
 
 
 class _Ready(BaseHTTPRequestHandler):
@@ -126,6 +130,7 @@ class Host:
         self.trust.write_text(SIGNER.public.pem())
 
     ask: Ask | None = None
+    now = NOW
 
     def install(self, bundle: bytes | Path, *changes: str, **options: object) -> Outcome:
         """Install a bundle with everything but the defaults in `options`."""
@@ -138,6 +143,7 @@ class Host:
             accept_expired=False,
             allow_older=False,
             python=PYTHON,
+            operator=OPERATOR,
         )
         chosen = replace(chosen, **options)  # type: ignore[arg-type]
         outcome = install(
@@ -145,7 +151,7 @@ class Host:
             chosen,
             layout=self.layout,
             systemd=self.systemd,
-            now=NOW,
+            now=self.now,
             progress=Silent(),
             agree=self._agree,
         )
@@ -163,7 +169,10 @@ class Host:
         return True
 
     def listing(self) -> dict[str, str]:
-        """Return every path with its content, but for the journal, whose names follow the clock."""
+        """Return every path with its content, but for the journal, whose names follow the clock.
+
+        Of marks, secret and audit log, which tell of every run, only that they are there.
+        """
         found = {}
         for directory, names, files in os.walk(self.root):
             for name in (*names, *files):
@@ -173,6 +182,8 @@ class Host:
                     found[place] = f"-> {path.readlink()}"
                 elif path.is_dir():
                     found[place] = "directory"
+                elif place.startswith(("var/lib/ferry/memory/", "var/lib/ferry/audit/")):
+                    found[place] = "of this host alone"
                 elif "/journal/" not in place:
                     found[place] = path.read_bytes().hex()[:4000]
         return found

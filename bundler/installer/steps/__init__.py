@@ -7,6 +7,7 @@ from bundler.installer.steps import (
     health,
     images,
     launcher,
+    marks,
     packages,
     release,
     rpms,
@@ -23,6 +24,7 @@ from bundler.installer.steps.step import Step
 STEPS: tuple[Step, ...] = (
     store,
     trust,
+    marks,
     packages,
     rpms,
     images,

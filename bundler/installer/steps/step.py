@@ -28,7 +28,10 @@ class Action:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """All that steps work with: the bundle, the state to reach, and `facts`, the state that an undo returns to."""
+    """All that steps work with: the bundle, the state to reach, and `facts`, the state that an undo returns to.
+
+    `now` is what the clock says; ends are judged at `judged_at`, which is never before the latest time seen here.
+    """
 
     medium: Medium
     head: Head
@@ -38,6 +41,7 @@ class Job:
     wanted: Wanted
     facts: Facts
     now: datetime
+    judged_at: datetime
     progress: Progress
 
 

@@ -43,7 +43,7 @@ def apply(job: Job) -> None:
         advance=job.progress.advance,
         started=lambda manifest: _check_same(manifest, job.wanted.manifest),
     )
-    receive(job.medium, store, job.policy, now=job.now, reading=reading)
+    receive(job.medium, store, job.policy, now=job.judged_at, reading=reading)
     # The manifest comes last: once it is there, all of the bundle is.
     for data in (job.head.signature, job.head.envelope, job.head.manifest):
         store.put(data, OCTETS)

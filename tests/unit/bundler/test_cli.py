@@ -130,6 +130,9 @@ COMMANDS = [
     "serve",
     "keystore",
     "host",
+    "audit",
+    "audit verify",
+    "audit show",
 ]
 
 

@@ -100,7 +100,7 @@ def test_a_card_without_a_driver_gets_the_bundles(gpu: Host, packages: Callable[
     made = bundle(tmp_path, (run, nvidia("570.124.06")))
     outcome = gpu.install(made)
     assert why(outcome) == f"nvidia: no driver answers, {BECAUSE}; installs 570.124.06; undo removes it"
-    assert steps(outcome.done) == ["store", "trust", "release", "drivers", "switch", "launcher"]
+    assert steps(outcome.done) == ["store", "trust", "marks", "release", "drivers", "switch", "launcher"]
     assert read_driver(gpu.layout, "nvidia") == "570.124.06"
     own = read_own(gpu.layout)["nvidia"]
     assert (own.file, own.before, own.is_done) == ("nvidia-570.124.06.run", "", True)
@@ -265,7 +265,7 @@ def test_what_cannot_be_undone_is_told_before_and_after(
     with pytest.raises(HostError) as refused:
         gpu.install(made)
     assert gpu.asked is not None
-    assert "this cannot be undone: the package of 535.54.03" in gpu.asked[0].actions[3].reason
+    assert "this cannot be undone: the package of 535.54.03" in gpu.asked[0].actions[4].reason
     assert "drivers: drivers: driver 570.26 stays: the package of 535.54.03 is not here" in (refused.value.hint or "")
     assert read_driver(gpu.layout, "nvidia") == "570.26"
 
@@ -291,7 +291,7 @@ def test_a_driver_that_works_after_a_reboot_ends_the_plan(
     made = bundle(tmp_path, (packages("ascend", "25.2.0", root=host.root), npu), needs=(need,))
     outcome = host.install(made)
     assert outcome.plan.reboot
-    assert steps(outcome.done) == ["store", "trust", "release", "drivers"]
+    assert steps(outcome.done) == ["store", "trust", "marks", "release", "drivers"]
     assert "installs 25.2.0; it works after a reboot only; undo removes it" in why(outcome)
     assert "arguments: --full --quiet --install-for-all --nox11\n" in log(host, "ascend-25.2.0.log")
     assert not host.layout.current.exists()

@@ -20,7 +20,7 @@ from bundler.installer.uninstall import uninstall
 from bundler.model.manifest import parse_manifest
 from bundler.model.service import Service
 
-ALL = ["store", "trust", "release", "settings", "units", "switch", "launcher", "services", "health"]
+ALL = ["store", "trust", "marks", "release", "settings", "units", "switch", "launcher", "services", "health"]
 
 
 def planned(outcome: Outcome) -> dict[str, str]:
@@ -51,6 +51,7 @@ def test_the_plan_says_why(host: Host, bundle: bytes) -> None:
     assert planned(host.install(bundle, dry_run=True)) == {
         "store": f"7 of 7 parts ({size:.1f} MB) are not in the host's store",
         "trust": f"this host does not know the key {host_keyid(host)[:16]} yet",
+        "marks": "this host has had no sample yet",
         "release": "sample 1.0 is not unpacked on this host",
         "settings": "agent.env: is not there",
         "units": "ferry-model.service: is not there; ferry-agent.service: is not there",
@@ -322,8 +323,12 @@ def test_two_runs_at_once_are_refused(host: Host, bundle: bytes) -> None:
 
 
 def test_a_disk_without_room_leaves_nothing(host: Host, bundle: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+    write = os.pwrite
+
+    def full(fd: int, data: bytes, offset: int) -> int:
+        if "/store/" in str(Path(f"/proc/self/fd/{fd}").readlink()):
+            raise OSError(28, "No space left on device")
+        return write(fd, data, offset)
 
     before = host.listing()
     monkeypatch.setattr(os, "pwrite", full)
@@ -350,7 +355,8 @@ def test_an_uninstall_may_keep_data_and_settings(host: Host, bundle: bytes) -> N
     uninstall(host.layout, host.systemd, keep_data=True)
     assert host.layout.data("agent")[2].is_dir()
     assert "PROMPT=x\n" in (host.layout.settings / "agent.env").read_text()
-    assert not host.layout.state.exists()
+    # What the host has had, and what was done to it, is kept too.
+    assert sorted(path.name for path in host.layout.state.iterdir()) == ["audit", "memory"]
     host.install(bundle)
     assert "PROMPT=x\n" in (host.layout.settings / "agent.env").read_text()
 

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -135,3 +136,95 @@ def test_a_secret_that_others_read_or_that_is_damaged_is_refused(tmp_path):
     path.chmod(0o600)
     path.write_bytes(b"short")
     assert _refused(lambda: host_secret(path)) == f"{path}: expected a secret of 32 bytes, got 5"
+
+
+@pytest.fixture
+def rotated(tmp_path):
+    """A log of nine lines in three files."""
+    path = tmp_path / "audit.jsonl"
+    for number in range(9):
+        audit.append(path, {"kind": "override", "number": str(number)}, now=NOW, most_bytes=700)
+    return path
+
+
+def _cut(path, keep):
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[keep]))
+
+
+def test_a_log_that_has_grown_goes_on_in_another_file(rotated):
+    names = [path.name for path in audit.segments(rotated)]
+    assert names == ["audit.jsonl.1", "audit.jsonl.2"]
+    assert rotated.with_name(names[0]).stat().st_mode & 0o777 == 0o600
+    assert [line.seq for line in audit.read(rotated)] == list(range(1, 10))
+    assert audit.verify(rotated) == audit.last(rotated)
+    assert audit.verify(rotated).count == 9
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (
+            lambda log: log.with_name("audit.jsonl.1").unlink(),
+            "audit.jsonl.2: line 1: expected seq 1, got 5: 4 lines were cut out",
+        ),
+        (
+            lambda log: log.with_name("audit.jsonl.2").unlink(),
+            "audit.jsonl: line 1: expected seq 5, got 9: 4 lines were cut out",
+        ),
+        (
+            lambda log: _cut(log.with_name("audit.jsonl.1"), slice(0, 2)),
+            "audit.jsonl.2: line 1: expected seq 3, got 5: 2 lines were cut out",
+        ),
+        (
+            lambda log: log.with_name("audit.jsonl.2").write_bytes(
+                log.with_name("audit.jsonl.2").read_bytes().replace(b'"number":"5"', b'"number":"0"')
+            ),
+            "audit.jsonl.2: line 2: expected the hash of this line, got another: it was changed",
+        ),
+    ],
+)
+def test_a_change_in_any_of_its_files_is_found(rotated, spoil, message):
+    spoil(rotated)
+    assert _refused(lambda: audit.verify(rotated)) == f"{rotated.parent}/{message}"
+
+
+def test_power_lost_while_a_log_is_moved_aside(rotated):
+    head = audit.last(rotated)
+    rotated.rename(rotated.with_name("audit.jsonl.3"))
+    assert audit.last(rotated) == audit.verify(rotated) == head
+    assert audit.append(rotated, {"kind": "next"}, now=NOW, most_bytes=700).count == 10
+    assert audit.verify(rotated).count == 10
+
+
+def test_a_torn_line_is_told_in_the_file_where_it_stands(rotated):
+    with rotated.open("ab") as file:
+        file.write(b'{"event"')
+    assert [line.seq for line in audit.read(rotated, leave_torn=True)] == list(range(1, 10))
+    audit.append(rotated, {"kind": "next"}, now=NOW, most_bytes=1)
+    assert len(audit.segments(rotated)) == 2
+    assert [line.event["kind"] for line in audit.read(rotated)][9:] == ["torn-line", "next"]
+    audit.append(rotated, {"kind": "next"}, now=NOW, most_bytes=1)
+    assert len(audit.segments(rotated)) == 3
+    assert audit.verify(rotated).count == 12
+
+
+def test_many_writers_make_one_chain(tmp_path):
+    path = tmp_path / "audit.jsonl"
+
+    def write(writer):
+        for number in range(20):
+            audit.append(path, {"writer": str(writer), "number": str(number)}, now=NOW, most_bytes=900)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = list(audit.read(path))
+    assert [line.seq for line in found] == list(range(1, 81))
+    for writer in range(4):
+        assert [line.event["number"] for line in found if line.event["writer"] == str(writer)] == list(
+            map(str, range(20))
+        )
+
+
+def test_no_log_has_no_line(tmp_path):
+    assert not audit.exists(tmp_path / "none")
+    assert audit.last(tmp_path / "none") == audit.Head(count=0, hash="0" * 64)
