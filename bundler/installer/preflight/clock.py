@@ -84,7 +84,7 @@ def _zone(view: View) -> Verdict:
 
 CHECKS = (
     must("clock", _GROUP, ("date", "日期"), _year),
-    must("clock-bundle", _GROUP, ("date and bundle", "日期与数据包"), _not_before_bundle),
+    should("clock-bundle", _GROUP, ("date and bundle", "日期与数据包"), _not_before_bundle),
     should("clock-hardware", _GROUP, ("hardware clock", "硬件时钟"), _hardware_clock),
     should("clock-service", _GROUP, ("time service", "时间同步"), _synchronised),
     should("time-zone", _GROUP, ("time zone", "时区"), _zone),
