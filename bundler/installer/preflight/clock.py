@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bundler.installer.preflight.check import Verdict, View, failed, must, passed, should, skipped, unknown
+from bundler.installer.preflight.check import Verdict, View, failed, passed, should, skipped, unknown
 
 _GROUP = "clock"
 _FIRST_YEAR, _LAST_YEAR = 2025, 2050
@@ -83,7 +83,7 @@ def _zone(view: View) -> Verdict:
 
 
 CHECKS = (
-    must("clock", _GROUP, ("date", "日期"), _year),
+    should("clock", _GROUP, ("date", "日期"), _year),
     should("clock-bundle", _GROUP, ("date and bundle", "日期与数据包"), _not_before_bundle),
     should("clock-hardware", _GROUP, ("hardware clock", "硬件时钟"), _hardware_clock),
     should("clock-service", _GROUP, ("time service", "时间同步"), _synchronised),
