@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from bundler.cli.messages import tr
+from bundler.cli.policy import chosen_demands, signature_options
 from bundler.cli.progress import Shown
 from bundler.errors import HostError
 from bundler.installer.drivers import staying_drivers
@@ -50,9 +51,7 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(
         (
             click.argument("bundle", type=file),
-            click.option(
-                "--trust", type=file, metavar="PUB.pem", help=tr("The builder's public key.", "构建方的公钥。")
-            ),
+            signature_options,
             click.option(
                 "--set",
                 "changes",
@@ -116,10 +115,12 @@ def plan_command(context: click.Context, /, **choices: Any) -> None:
 def _options(
     *,
     dry_run: bool,
-    trust: Path | None,
+    trust: tuple[Path, ...],
+    demands: tuple[str, ...],
     changes: tuple[str, ...],
     profile: str,
     accept_expired_bundle: bool,
+    accept_older_revocations: bool,
     allow_older_sequence: bool,
 ) -> Options:
     return Options(
@@ -129,6 +130,8 @@ def _options(
         dry_run=dry_run,
         accept_expired=accept_expired_bundle,
         allow_older=allow_older_sequence,
+        demands=chosen_demands(demands),
+        accept_older_revocations=accept_older_revocations,
         python=sys.executable,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bundler.anchors import read_trust
 from bundler.build import scan
 from bundler.cli.findings import egress_document, print_report
 from bundler.cli.make import store_directory
@@ -18,7 +19,7 @@ from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.scan.bundle import scan_bundle
 from bundler.scan.finding import Report, refuse
 from bundler.store import Store
-from bundler.verify import Policy, read_trust, verify
+from bundler.verify import Policy, verify
 
 _RECIPE_SUFFIXES = (".yaml", ".yml")
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bundler.anchors import choose_anchors, read_anchors, read_trust
 from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
-from bundler.installer.facts import Facts, gather, read_anchors
+from bundler.installer.facts import Facts, gather
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan, make_plan
@@ -25,7 +26,7 @@ from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
 from bundler.medium import Medium
 from bundler.model.progress import Progress
-from bundler.verify import Policy, open_bundle, read_manifest, read_trust
+from bundler.verify import Policy, open_bundle, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,22 +34,26 @@ class Options:
     """What the operator asked for.
 
     Args:
-        trust: the builder's public key; without it the keys that this host knows decide.
+        trust: files of public keys, root certificates or root documents; without them what this host knows decides.
         algorithm: the digest that proves the bytes, `sm3` or `sha256`.
         changes: settings as `SERVICE.NAME=VALUE`.
         dry_run: verify and plan, change nothing.
         accept_expired: take a bundle that is past its end.
+        demands: schemes that must be among the signatures; None: as the profile says.
+        accept_older_revocations: take a list of revoked keys that is older than one this host has had.
         allow_older: take a bundle with a lower sequence than this host has had.
         python: the interpreter that runs this host's Ferry from now on.
     """
 
-    trust: Path | None
+    trust: tuple[Path, ...]
     algorithm: str
     changes: tuple[str, ...]
     dry_run: bool
     accept_expired: bool
     allow_older: bool
     python: str
+    demands: tuple[str, ...] | None = None
+    accept_older_revocations: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,13 +84,15 @@ def install(
     os.umask(0o022)
     policy = _policy(options, layout)
     head = _read(medium.path)
-    manifest, key = read_manifest(head, policy, now=now)
+    manifest, attested = read_manifest(head, policy, now=now)
     with nullcontext() if options.dry_run else exclusive(layout.run):
         facts = gather(layout, systemd)
         check_host(facts, manifest.platform.machine)
         changes = parse_changes(options.changes, manifest.services)
         digest = hashlib.sha256(head.manifest).hexdigest()
-        wanted = want(manifest, digest, key, facts, changes=changes, python=options.python)
+        wanted = want(
+            manifest, digest, attested.key, facts, anchors=attested.kept, changes=changes, python=options.python
+        )
         plan = make_plan(wanted, facts, allow_older=options.allow_older)
         check_plan(plan, facts)
         if options.dry_run:
@@ -124,14 +131,21 @@ def _job(
 
 
 def _policy(options: Options, layout: Layout) -> Policy:
-    """Trust the key that was named, else those that this host knows."""
-    trusted = (read_trust(options.trust),) if options.trust else read_anchors(layout.trust)
+    """Trust what was named, else what this host knows."""
+    named = tuple(map(read_trust, options.trust))
+    trusted = choose_anchors(named, read_anchors(layout.trust), place=str(layout.trust))
     if not trusted:
         raise TrustError(
             "expected a trusted key, this host knows none yet",
             hint="name the builder's public key: --trust release.pem",
         )
-    return Policy(trusted=trusted, algorithm=options.algorithm, accept_expired=options.accept_expired)
+    return Policy(
+        trusted=trusted,
+        algorithm=options.algorithm,
+        accept_expired=options.accept_expired,
+        demands=options.demands,
+        accept_older_revocations=options.accept_older_revocations,
+    )
 
 
 def _read(bundle: Path) -> Head:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bundler.archive import END, header, pack, padding, read_head, spans
+from bundler.archive import END, header, pack, pack_head, padding, read_head, spans
 from bundler.attest import sign
 from bundler.model.descriptor import OCTETS, Descriptor
 from bundler.model.manifest import HEAD_NAMES, Entry, Item, Manifest, format_manifest, parse_manifest
@@ -185,32 +185,28 @@ def _padding(data: bytes) -> bytes:
 def _resigned(data: bytes, signer: Key) -> bytes:
     """Replace both signatures by those of another key."""
     head = read_head(io.BytesIO(data))
-    parts = zip(HEAD_NAMES, (head.manifest, *sign(head.manifest, signer)), strict=True)
-    return b"".join(header(n, len(d)) + d + bytes(padding(len(d))) for n, d in parts) + data[head.end :]
+    return pack_head(zip(HEAD_NAMES, (head.manifest, *sign(head.manifest, signer)), strict=True)) + data[head.end :]
 
 
-def _other_head(data: bytes, signature: bytes, envelope: bytes) -> bytes:
-    head = read_head(io.BytesIO(data))
-    parts = zip(HEAD_NAMES, (head.manifest, signature, envelope), strict=True)
-    return b"".join(header(n, len(d)) + d + bytes(padding(len(d))) for n, d in parts) + data[head.end :]
+def with_head(data: bytes, **changes: bytes) -> bytes:
+    """Return a bundle with other entries in its head."""
+    head = replace(read_head(io.BytesIO(data)), **changes)  # type: ignore[arg-type]
+    return pack_head(head.entries()) + data[head.end :]
 
 
 def _malleable(data: bytes) -> bytes:
-    """Write the same signature in a longer DER form."""
-    head = read_head(io.BytesIO(data))
-    der = head.signature
-    longer = bytes([der[0], 0x81, der[1]]) + der[2:]
-    return _other_head(data, longer, head.envelope)
+    """Write the same detached signature in a longer DER form."""
+    der = read_head(io.BytesIO(data)).signature
+    return with_head(data, signature=bytes([der[0], 0x81, der[1]]) + der[2:])
 
 
-def _unsigned(data: bytes) -> bytes:
-    head = read_head(io.BytesIO(data))
-    return _other_head(data, b"\0", head.envelope)
+def _undetached(data: bytes) -> bytes:
+    return with_head(data, signature=b"\0")
 
 
 def _foreign_envelope(data: bytes) -> bytes:
-    head = read_head(io.BytesIO(data))
-    return _other_head(data, head.signature, sign(b"another manifest", SIGNER)[1])
+    other = format_manifest(small_manifest([], version="2.0")[0])
+    return with_head(data, envelope=sign(other, SIGNER)[1])
 
 
 def _no_bundle(data: bytes) -> bytes:
@@ -219,7 +215,7 @@ def _no_bundle(data: bytes) -> bytes:
 
 DEFECTS = (
     Defect(name="one bit of a blob flipped", spoil=_flip_blob, exit_code=6, says="expected sm3"),
-    Defect(name="the manifest changed", spoil=_flip_manifest, exit_code=7, says="none that verifies"),
+    Defect(name="the manifest changed", spoil=_flip_manifest, exit_code=7, says="of another manifest"),
     Defect(name="cut short", spoil=_cut, exit_code=6, says="the bundle is cut short"),
     Defect(name="data behind the end", spoil=_trail, exit_code=6, says="followed by other data"),
     Defect(name="an entry missing", spoil=_missing, exit_code=6, says="the bundle is cut short"),
@@ -228,9 +224,14 @@ DEFECTS = (
     Defect(name="an entry that leads out", spoil=_renamed, exit_code=6, says='got "../../etc/passwd"'),
     Defect(name="a link for a blob", spoil=_link, exit_code=6, says="not a regular file"),
     Defect(name="data hidden in the padding", spoil=_padding, exit_code=6, says="expected zero padding"),
-    Defect(name="signed by a stranger", spoil=lambda data: _resigned(data, STRANGER), exit_code=7, says="none that"),
-    Defect(name="unsigned", spoil=_unsigned, exit_code=7, says="none that verifies"),
-    Defect(name="a malleable signature", spoil=_malleable, exit_code=7, says="none that verifies"),
+    Defect(
+        name="signed by a stranger",
+        spoil=lambda data: _resigned(data, STRANGER),
+        exit_code=7,
+        says="expected a signature by a trusted key, got signatures by ",
+    ),
+    Defect(name="unsigned", spoil=_undetached, exit_code=7, says="the detached signature is not the one"),
+    Defect(name="a malleable signature", spoil=_malleable, exit_code=7, says="the detached signature is not the one"),
     Defect(name="the envelope of another", spoil=_foreign_envelope, exit_code=7, says="of another manifest"),
     Defect(name="no bundle at all", spoil=_no_bundle, exit_code=6, says="the file is not a bundle"),
 )

@@ -47,7 +47,7 @@ def apply(job: Job) -> None:
     finally:
         sink.close()
     # The manifest comes last: once it is there, all of the bundle is.
-    for data in (job.head.signature, job.head.envelope, job.head.manifest):
+    for data in (job.head.signature, job.head.envelope, job.head.trust, job.head.manifest):
         store.put(data, OCTETS)
 
 

@@ -48,7 +48,7 @@ def test_a_wrong_key_is_told_whole(good: Path) -> None:
     done = ferry("verify", good, "--trust", good.with_name("other.pem"))
     assert done.returncode == 7
     first, hint = done.stderr.splitlines()
-    assert first.startswith("error: ferry.json.sig: expected a signature by a trusted key, got none that verifies (")
+    assert first.startswith("error: ferry.json.dsse: expected a signature by a trusted key, got signatures by ")
     assert hint == (
         "hint: check that the key given by --trust is the builder's (compare fingerprints), and carry the bundle again"
     )
