@@ -27,6 +27,7 @@ from keystore.trust import Role, check_root, satisfied, walk
 _SHOWN = 16
 _ENVELOPE = "ferry.json.dsse"
 _DETACHED = "ferry.json.sig"
+_HINT = "check that what --trust names is the builder's (compare fingerprints), and carry the bundle again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,7 +144,7 @@ def check(head: Head, trusted: Sequence[Anchor], demands: Demands, *, now: datet
         "expected a signature by a trusted key, "
         + ("none fits:" + "".join(f"\n  {error}" for error in refused) if refused else "no key is trusted"),
         place=_ENVELOPE,
-        hint=_hint(),
+        hint=_HINT,
     )
 
 
@@ -173,12 +174,14 @@ def _signed(envelope: bytes, speaker: Speaker) -> tuple[bytes, tuple[VerifyingKe
         payload, signed = signed_by(envelope, speaker.release.keys, payload_type=PAYLOAD_TYPE)
     except SignatureError as error:
         raise _refusal(error, _ENVELOPE) from error
-    if not signed and speaker.source != "root":
+    if not signed:
         others = ", ".join(keyid[:_SHOWN] for keyid, _ in parse_envelope(envelope).signatures)
+        expected = f"signatures by {speaker.release.threshold} of the release role's keys"
         raise TrustError(
-            f"expected a signature by a trusted key, got {f'signatures by {others}' if others else 'none'}",
+            f"expected {expected if speaker.source == 'root' else 'a signature by a trusted key'}, "
+            f"got {f'signatures by {others}' if others else 'none'}",
             place=_ENVELOPE,
-            hint=_hint(),
+            hint=_HINT,
         )
     return payload, signed
 
@@ -249,10 +252,3 @@ def _detached(head: Head, role: Role) -> VerifyingKey | None:
 
 def _refusal(error: SignatureError, entry: str) -> TrustError:
     return TrustError(error.message, place=f"{entry}: {error.place}" if error.place else entry, hint=error.hint)
-
-
-def _hint() -> str:
-    return (
-        "check that what --trust names is the builder's (compare fingerprints), that all who must have signed "
-        "(ferry sign), and carry the bundle again"
-    )

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -82,14 +82,14 @@ class VerifiedBundle:
         return self.attested.key
 
 
-def read_manifest(head: Head, policy: Policy, *, now: datetime) -> tuple[Manifest, Attested]:
-    """Do steps 2 and 3: return the manifest, and who signed it.
+def read_manifest(head: Head, policy: Policy, *, now: datetime, few: bool = False) -> tuple[Manifest, Attested]:
+    """Do steps 2 and 3: return the manifest, and who signed it; with `few`, one trusted signature will do.
 
     Raises:
         TrustError: not signed as the policy asks, or expired.
         IntegrityError: signed, but not a manifest that this Ferry knows.
     """
-    attested = check(head, policy.trusted, policy.of_signatures, now=now)
+    attested = check(head, policy.trusted, replace(policy.of_signatures, few=few), now=now)
     manifest = parse_manifest(head.manifest)
     if manifest.expires_before(now) and not policy.accept_expired:
         raise TrustError(
