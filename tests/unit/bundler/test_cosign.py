@@ -116,9 +116,12 @@ def test_a_write_that_was_cut_off_verifies_never_wrongly_and_is_finished(
     torn[start : start + written] = whole[start : start + written]
     half.write_bytes(torn)
     (tmp_path / ".x.tar.signing").write_bytes(whole[start : head.end])
-    if torn != whole:
+    # Once the envelope is there, both have signed; only whom else the list of revoked keys names is still to come.
+    if written < len(head.envelope):
         with pytest.raises(FerryError):
             verify(half, BY_ROOT, now=NOW)
+    else:
+        assert len(verify(half, BY_ROOT, now=NOW).attested.signers) == 2
     signed = cosign(half, SECOND, BY_ROOT, now=NOW)
     assert (half.read_bytes(), signed.missing) == (whole, "")
     assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
