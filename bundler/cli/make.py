@@ -17,6 +17,7 @@ from bundler.cli.progress import Shown
 from bundler.cli.signing import carried_options, held_certificates, key_options, open_signers, read_carried
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.store import Store
+from keystore.trust import parse_root
 
 RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
 
@@ -88,10 +89,11 @@ def build_command(
             platform=chosen,
             progress=progress,
         )
-    _print_built(built, [signer.keyid for signer in signers], as_json)
+    needed = parse_root(carried.roots[-1]).release.threshold if carried and carried.roots else 1
+    _print_built(built, [signer.keyid for signer in signers], needed, as_json)
 
 
-def _print_built(built: Built, keyids: list[str], as_json: bool) -> None:
+def _print_built(built: Built, keyids: list[str], needed: int, as_json: bool) -> None:
     manifest = built.manifest
     if as_json:
         document = {
@@ -104,6 +106,7 @@ def _print_built(built: Built, keyids: list[str], as_json: bool) -> None:
             "items": len(manifest.items),
             "keyid": keyids[0],
             "keyids": keyids,
+            "signatures_needed": needed,
             "egress": egress_document(built.egress),
             "booted": {name: float(seconds) for name, seconds in built.booted.items()},
         }
@@ -127,3 +130,11 @@ def _print_built(built: Built, keyids: list[str], as_json: bool) -> None:
     click.echo(tr(f"  manifest sha256 {built.manifest_sha256}", f"  清单 sha256 {built.manifest_sha256}"))
     for keyid in keyids:
         click.echo(tr(f"  signed by {keyid}", f"  签名密钥 {keyid}"))
+    if len(keyids) < needed:
+        missing = needed - len(keyids)
+        click.echo(
+            tr(
+                f"  {missing} more of the release role must sign: ferry sign {built.path}",
+                f"  发布角色还须 {missing} 人签名：ferry sign {built.path}",
+            )
+        )

@@ -56,7 +56,10 @@ def scan_group() -> None:
     "--trust",
     multiple=True,
     type=click.Path(path_type=Path),
-    help=tr("Public key (PEM) that you trust, for a bundle.", "可信公钥（PEM），用于数据包。"),
+    help=tr(
+        "What you trust, for a bundle: a public key, an SM2 root certificate or a root document.",
+        "用于数据包的信任依据：公钥、SM2 根证书或根文件。",
+    ),
 )
 @click.option(
     "--platform",
