@@ -21,8 +21,8 @@ from bundler.store import PIECE_BYTES
 BLOCK = 512
 END = bytes(2 * BLOCK)
 _MIB = 1024 * 1024
-# The envelope repeats what the items say of themselves, in base64.
-LARGEST_HEAD = dict(zip(HEAD_NAMES, (256 * _MIB, 1024, 512 * _MIB, 4 * _MIB), strict=True))
+# The envelope repeats what the items say of themselves, but nothing of the entries.
+LARGEST_HEAD = dict(zip(HEAD_NAMES, (256 * _MIB, 1024, 256 * _MIB, 4 * _MIB), strict=True))
 _QUEUED = 8
 # What follows a head of three entries, in a bundle and in a volume.
 _BEHIND_OLD_HEAD = (FIXED_NAMES[0], "volume.json")
