@@ -56,7 +56,9 @@ def bundle(tmp_path: Path) -> Path:
 def push(registry: WritableRegistry, bundle: Path, name: str = "team/sample:1", **more: Any) -> Pushed:
     reference = parse_reference(f"{registry.host}/{name}", place="here")
     transport = Transport(StillClock())
-    return push_bundle(bundle, reference, POLICY, now=NOW, progress=Silent(), transport=transport, **more)
+    return push_bundle(
+        bundle, reference, more.pop("policy", POLICY), now=NOW, progress=Silent(), transport=transport, **more
+    )
 
 
 def pull(registry: WritableRegistry, out: Path, policy: Policy = POLICY, name: str = "team/sample:1") -> Pulled:
@@ -192,7 +194,7 @@ def test_an_upload_never_leads_from_https_to_plain_http() -> None:
 def test_nothing_leads_to_a_bundle_that_is_refused(registry: WritableRegistry, bundle: Path, defect) -> None:  # type: ignore[no-untyped-def]
     bundle.write_bytes(defect.spoil(BUNDLE_BYTES))
     with pytest.raises(FerryError) as refused:
-        push(registry, bundle)
+        push(registry, bundle, policy=defect.policy())
     assert refused.value.exit_code == defect.exit_code
     assert registry.manifests == {}
 
@@ -223,7 +225,7 @@ def test_nothing_is_asked_for_before_the_signature_is_right(
     with pytest.raises(TrustError) as refused:
         pull(registry, tmp_path / "back.tar", Policy(trusted=(STRANGER.public,)))
     assert refused.value.message == f"expected a signature by a trusted key, got signatures by {SIGNER.keyid[:16]}"
-    assert (registry.count("GET", "/blobs/"), registry.count("GET", "/manifests/")) == (3, 1)
+    assert (registry.count("GET", "/blobs/"), registry.count("GET", "/manifests/")) == (4, 1)
     assert list(tmp_path.iterdir()) == [bundle]
 
 
