@@ -14,14 +14,18 @@ from typing import BinaryIO
 
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import MTIME
-from bundler.model.manifest import HEAD_NAMES, Entry, Manifest
+from bundler.model.manifest import FIXED_NAMES, HEAD_NAMES, Entry, Manifest
 from bundler.model.volume import Part
 from bundler.store import PIECE_BYTES
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
-LARGEST_HEAD = {"ferry.json": 256 * 1024 * 1024, "ferry.json.sig": 1024, "ferry.json.dsse": 1024 * 1024}
+_MIB = 1024 * 1024
+# The envelope repeats what the items say of themselves, but nothing of the entries.
+LARGEST_HEAD = dict(zip(HEAD_NAMES, (256 * _MIB, 1024, 256 * _MIB, 4 * _MIB), strict=True))
 _QUEUED = 8
+# What follows a head of three entries, in a bundle and in a volume.
+_BEHIND_OLD_HEAD = (FIXED_NAMES[0], "volume.json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,12 +44,17 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
-    """The first three entries as they stand in the file, unchecked, and where the rest begins."""
+    """The first four entries as they stand in the file, unchecked, and where the rest begins."""
 
     manifest: bytes
     signature: bytes
     envelope: bytes
+    trust: bytes
     end: int
+
+    def entries(self) -> tuple[tuple[str, bytes], ...]:
+        """Return names and contents in their order."""
+        return tuple(zip(HEAD_NAMES, (self.manifest, self.signature, self.envelope, self.trust), strict=True))
 
 
 def header(name: str, size: int) -> bytes:
@@ -94,8 +103,8 @@ def read_head(stream: BinaryIO) -> Head:
         if len(data) != size or stream.read(padding(size)) != bytes(padding(size)):
             raise IntegrityError(f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name)
         contents.append(data)
-    manifest, signature, envelope = contents
-    return Head(manifest=manifest, signature=signature, envelope=envelope, end=stream.tell())
+    manifest, signature, envelope, trust = contents
+    return Head(manifest=manifest, signature=signature, envelope=envelope, trust=trust, end=stream.tell())
 
 
 def head_places(stream: BinaryIO) -> Iterator[tuple[str, int, int]]:
@@ -122,6 +131,12 @@ def _size_of(block: bytes, name: str) -> int:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
     except (tarfile.HeaderError, UnicodeDecodeError, ValueError) as error:
         raise IntegrityError(f'expected the entry "{name}", the file is not a bundle', place=name) from error
+    if name == HEAD_NAMES[-1] and info.name in _BEHIND_OLD_HEAD:
+        raise IntegrityError(
+            f'expected the entry "{name}", got "{info.name}": an older Ferry made it, in format ferry/bundle/v1',
+            place=name,
+            hint="build it again with this Ferry: ferry build",
+        )
     if info.name != name:
         raise IntegrityError(f'expected the entry "{name}", got "{info.name[:100]}"', place=name)
     if not 0 < info.size <= LARGEST_HEAD[name]:

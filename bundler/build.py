@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bundler.archive import pack
-from bundler.attest import check_signer, sign
+from bundler.attest import check_carried, sign
 from bundler.builder import built_packages, fetch_for_builder
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
@@ -34,6 +34,7 @@ from bundler.model.named import named_digests
 from bundler.model.platform import Platform
 from bundler.model.progress import Progress
 from bundler.model.recipe import Recipe
+from bundler.model.trust import TrustDocument
 from bundler.model.wheel import LockedPackage
 from bundler.ownwheel import ferry_version, make_own_wheel
 from bundler.resolve.chart import check_charts
@@ -68,15 +69,22 @@ class Built:
 
 
 def build(
-    where: Path, out: Path, *, store: Store, signer: Signer, platform: Platform | None, progress: Progress
+    where: Path,
+    out: Path,
+    *,
+    store: Store,
+    signers: Sequence[Signer],
+    carried: TrustDocument | None = None,
+    platform: Platform | None,
+    progress: Progress,
 ) -> Built:
-    """Build the bundle of the recipe at `where` and write it to `out`.
+    """Build the bundle of the recipe at `where` and write it to `out`; what is `carried` serves its verifiers.
 
     Raises:
         RecipeError, ResolveError, TransferError, IntegrityError, TrustError, HostError, StepError: as the stages say.
             No file is left at `out` then, or the one that was there before.
     """
-    check_signer(signer)
+    check_carried(carried, signers)
     recipe, lock = read_inputs(where, Digests(store.root, progress))
     platform = platform or _default_platform(lock)
     fetch(lock, platform, store, directory=_directory(where), progress=progress)
@@ -95,9 +103,9 @@ def build(
     sbom = _sbom(recipe, lock, contents, store)
     manifest, small = _manifest(recipe, lock, contents, sbom, platform)
     document = format_manifest(manifest)
-    signature, envelope = sign(document, signer)
+    head = (document, *sign(document, *signers, carried=carried))
     progress.start("pack", sum(entry.size for entry in manifest.entries))
-    _write(out, (document, signature, envelope), manifest, small, store, progress)
+    _write(out, head, manifest, small, store, progress)
     digest = describe_bytes(document, OCTETS).sha256
     return Built(
         path=out,

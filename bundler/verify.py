@@ -1,7 +1,8 @@
 """The gate of the isolated side: a bundle is believed only after every step here, in this order.
 
 1. The head has the shape of a bundle.
-2. A trusted key signed the exact bytes of the manifest, and the envelope over them.
+2. Enough of those whom the verifier trusts signed the envelope; none of them is revoked; it is of the exact bytes of
+   the manifest and of the detached signature.
 3. The manifest is one that this Ferry knows, is not expired, and names each entry once, as it must.
 4. The file has exactly the size that follows from the manifest.
 5. Every header stands where it must, byte for byte; every padding is zero.
@@ -11,11 +12,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from bundler.anchors import Anchor, read_trust
 from bundler.archive import (
     END,
     Head,
@@ -23,12 +26,14 @@ from bundler.archive import (
     spans,
     total_size,
 )
-from bundler.attest import check
+from bundler.attest import Attested, Demands, check
 from bundler.checks import Checks, Reading
 from bundler.errors import IntegrityError, TrustError
 from bundler.model.manifest import Manifest, parse_manifest
-from keystore.errors import KeystoreError
-from keystore.sm2 import PublicKey
+from keystore import sm2
+from keystore.public import VerifyingKey
+
+__all__ = ["PROFILES", "Policy", "VerifiedBundle", "open_bundle", "read_manifest", "read_trust", "verify"]
 
 # The digest that proves the bytes, by the name of a verifier's profile.
 PROFILES = {"gm": "sm3", "standard": "sha256"}
@@ -38,13 +43,28 @@ PROFILES = {"gm": "sm3", "standard": "sha256"}
 class Policy:
     """What a verifier demands.
 
-    `trusted` keys; `algorithm` is the digest that proves the bytes: `sm3` (the GM profile) or `sha256`;
-    `accept_expired` lets a bundle pass that is past its end.
+    `trusted` are its anchors; `algorithm` is the digest that proves the bytes: `sm3` (the GM profile) or `sha256`;
+    `accept_expired` lets a bundle pass that is past its end. Each scheme in `demands` must reach the threshold by
+    itself; None means what the profile asks: SM2 in the GM profile, of root documents that have keys of it. Revocations
+    older than `oldest_revocations` says, by the name under which a host remembers them, are refused unless
+    `accept_older_revocations`.
     """
 
-    trusted: tuple[PublicKey, ...]
+    trusted: tuple[Anchor, ...]
     algorithm: str = "sm3"
     accept_expired: bool = False
+    demands: tuple[str, ...] | None = None
+    oldest_revocations: Mapping[str, int] = field(default_factory=dict)
+    accept_older_revocations: bool = False
+
+    @property
+    def of_signatures(self) -> Demands:
+        """What it asks of signatures."""
+        return Demands(
+            schemes=self.demands,
+            preferred=sm2.SCHEME if self.algorithm == PROFILES["gm"] else "",
+            oldest_revocations={} if self.accept_older_revocations else self.oldest_revocations,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,32 +75,23 @@ class VerifiedBundle:
     manifest: Manifest
     manifest_bytes: bytes
     head_end: int
-    key: PublicKey
+    attested: Attested
     algorithm: str
 
-
-def read_trust(path: Path) -> PublicKey:
-    """Read a trusted public key in PEM.
-
-    Raises:
-        TrustError: the file cannot be read or holds no SM2 public key.
-    """
-    try:
-        return PublicKey.from_pem(path.read_bytes())
-    except OSError as error:
-        raise TrustError(f"the trusted key cannot be read: {error.strerror}", place=str(path)) from error
-    except KeystoreError as error:
-        raise TrustError(f"expected an SM2 public key in PEM: {error}", place=str(path)) from error
+    @property
+    def key(self) -> VerifyingKey:
+        """The signer that stands for all where one is named."""
+        return self.attested.key
 
 
-def read_manifest(head: Head, policy: Policy, *, now: datetime) -> tuple[Manifest, PublicKey]:
-    """Do steps 2 and 3: return the manifest and the key that signed it.
+def read_manifest(head: Head, policy: Policy, *, now: datetime, few: bool = False) -> tuple[Manifest, Attested]:
+    """Do steps 2 and 3: return the manifest, and who signed it; with `few`, one trusted signature will do.
 
     Raises:
-        TrustError: not signed by a trusted key, or expired.
+        TrustError: not signed as the policy asks, or expired.
         IntegrityError: signed, but not a manifest that this Ferry knows.
     """
-    key = check(head.manifest, head.signature, head.envelope, policy.trusted)
+    attested = check(head, policy.trusted, replace(policy.of_signatures, few=few), now=now)
     manifest = parse_manifest(head.manifest)
     if manifest.expires_before(now) and not policy.accept_expired:
         raise TrustError(
@@ -88,7 +99,7 @@ def read_manifest(head: Head, policy: Policy, *, now: datetime) -> tuple[Manifes
             place="ferry.json: expires",
             hint="bring a newer bundle, or check this host's clock",
         )
-    return manifest, key
+    return manifest, attested
 
 
 def verify(
@@ -106,7 +117,7 @@ def verify(
     reading = reading or Reading()
     with open_bundle(path) as stream:
         head = read_head(stream)
-        manifest, key = read_manifest(head, policy, now=now)
+        manifest, attested = read_manifest(head, policy, now=now)
         reading.started(manifest)
         _check_size(stream, manifest, head.end)
         checks = Checks(stream.fileno(), policy.algorithm, reading)
@@ -116,7 +127,7 @@ def verify(
         manifest=manifest,
         manifest_bytes=head.manifest,
         head_end=head.end,
-        key=key,
+        attested=attested,
         algorithm=policy.algorithm,
     )
 

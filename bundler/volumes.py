@@ -15,14 +15,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from bundler.archive import BLOCK, END, Head, Span, header, lay_out, padding, read_head, spans
+from bundler.archive import BLOCK, END, Head, Span, header, lay_out, pack_head, padding, read_head, spans
+from bundler.attest import Attested
 from bundler.checks import Checks, Reading
 from bundler.errors import HostError, IntegrityError, RecipeError
-from bundler.model.manifest import HEAD_NAMES, Manifest
+from bundler.model.manifest import Manifest
 from bundler.model.volume import LABEL_BYTES, NAME, Label, Part, cut, format_label, parse_label
 from bundler.store import PIECE_BYTES
 from bundler.verify import Policy, open_bundle, read_manifest, verify
-from keystore.sm2 import PublicKey
 
 # What a file system or a medium takes, in bytes; a little less than a disc holds, for the file system on it.
 SIZES = {"4g": 4 * 1024**3 - 512, "dvd": 4_690_000_000, "bd": 24_900_000_000}
@@ -37,7 +37,7 @@ class VerifiedVolume:
     label: Label
     manifest: Manifest
     head: Head
-    key: PublicKey
+    attested: Attested
 
 
 def is_volume(path: Path) -> bool:
@@ -105,8 +105,7 @@ def _volume(
     advance: Callable[[int], None],
 ) -> Iterator[bytes]:
     """Yield the bytes of a volume."""
-    for name, data in zip(HEAD_NAMES, (head.manifest, head.signature, head.envelope), strict=True):
-        yield header(name, len(data)) + data + bytes(padding(len(data)))
+    yield pack_head(head.entries())
     yield header(NAME, LABEL_BYTES) + format_label(label)
     for part in parts:
         yield header(part.name, part.length)
@@ -156,13 +155,13 @@ def verify_volume(
     reading = reading or Reading()
     with open_bundle(path) as stream:
         head = read_head(stream)
-        manifest, key = read_manifest(head, policy, now=now)
+        manifest, attested = read_manifest(head, policy, now=now)
         reading.started(manifest)
         label = _label(stream, head)
         all_spans = list(lay_out(_parts(manifest, head, label), head.end + _LABEL_TAR_BYTES))
         _check_size(stream, all_spans)
         Checks(stream.fileno(), policy.algorithm, reading).run(all_spans, _end(all_spans))
-    return VerifiedVolume(path=path, label=label, manifest=manifest, head=head, key=key)
+    return VerifiedVolume(path=path, label=label, manifest=manifest, head=head, attested=attested)
 
 
 def read_label(path: Path) -> Label:

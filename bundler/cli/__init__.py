@@ -26,6 +26,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("bundler.cli.export", "export_group"),
     "cache": ("bundler.cli.cache", "cache_group"),
     "verify": ("bundler.cli.check", "verify_command"),
+    "sign": ("bundler.cli.sign", "sign_command"),
     "inspect": ("bundler.cli.check", "inspect_command"),
     "diff": ("bundler.cli.difference", "diff_command"),
     "split": ("bundler.cli.split", "split_command"),

@@ -15,6 +15,7 @@ from bundler.cli.clock import judged_now
 from bundler.cli.messages import tr
 from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
+from bundler.cli.signers import print_signers, signers_document
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.manifest import Manifest, parse_manifest
 from bundler.verify import Policy, VerifiedBundle, verify
@@ -106,15 +107,14 @@ def _print_verified(verified: VerifiedBundle, as_json: bool) -> None:
             "name": manifest.name,
             "version": manifest.version,
             "sequence": manifest.sequence,
-            "keyid": verified.key.keyid,
-            "fingerprint": verified.key.fingerprint(),
+            **signers_document(verified.attested),
             "algorithm": verified.algorithm,
             "entries": len(manifest.entries),
         }
         click.echo(json.dumps(document))
         return
     click.echo(tr("verified: ", "校验通过：") + f"{manifest.name} {manifest.version} ({manifest.platform})")
-    click.echo(tr("  signed by ", "  签名密钥 ") + verified.key.fingerprint())
+    print_signers(verified.attested)
     click.echo(
         tr(
             f"  {len(manifest.entries)} entries, {verified.algorithm} of each is right",

@@ -16,6 +16,7 @@ import click
 
 from bundler.cli.clock import warn_of_clock
 from bundler.cli.messages import tr
+from bundler.cli.policy import chosen_demands, signature_options
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
 from bundler.cli.report import report_command
@@ -62,9 +63,7 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(
         (
             click.argument("bundle", type=file),
-            click.option(
-                "--trust", type=file, metavar="PUB.pem", help=tr("The builder's public key.", "构建方的公钥。")
-            ),
+            signature_options,
             click.option(
                 "--set",
                 "changes",
@@ -155,10 +154,12 @@ def plan_command(context: click.Context, /, **choices: Any) -> None:
 def _options(
     *,
     dry_run: bool,
-    trust: Path | None,
+    trust: tuple[Path, ...],
+    demands: tuple[str, ...],
     changes: tuple[str, ...],
     profile: str,
     accept_expired_bundle: bool,
+    accept_older_revocations: bool,
     allow_older_sequence: bool,
     accept_lost_marks: bool,
 ) -> Options:
@@ -170,6 +171,8 @@ def _options(
         accept_expired=accept_expired_bundle,
         allow_older=allow_older_sequence,
         accept_lost=accept_lost_marks,
+        demands=chosen_demands(demands),
+        accept_older_revocations=accept_older_revocations,
         python=sys.executable,
     )
 

@@ -11,11 +11,13 @@ import click
 from bundler.build import Built, build
 from bundler.cache import in_use
 from bundler.cli.findings import egress_document, print_summary
-from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
+from bundler.cli.keystore import keystore_dir
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
+from bundler.cli.signing import carried_options, held_certificates, key_options, open_signers, read_carried
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.store import Store
+from keystore.trust import parse_root
 
 RECIPE = click.argument("recipe", type=click.Path(exists=True, path_type=Path))
 
@@ -56,38 +58,42 @@ def store_directory() -> Path:
     type=click.Choice([str(one) for one in PLATFORMS]),
     help=tr("Default: this host's, if the lock has it.", "默认：本机平台。"),
 )
-@click.option("--key", default=DEFAULT_KEY, show_default=True, help=tr("Name of the signing key.", "签名密钥名称。"))
-@click.option(
-    "--keystore",
-    type=click.Path(file_okay=False, path_type=Path),
-    help=tr("Directory of the keystore.", "密钥库目录。"),
-)
-@click.option(
-    "--passphrase-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=tr("File that holds its passphrase.", "口令文件。"),
-)
+@key_options
+@carried_options
 @click.option("--yes", is_flag=True, help=tr("Make a keystore if there is none.", "没有密钥库时自动创建。"))
 @click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
 def build_command(
     recipe: Path,
     output: Path,
     platform: str | None,
-    key: str,
+    keys: tuple[str, ...],
     keystore: Path | None,
     passphrase_file: Path | None,
+    roots: tuple[Path, ...],
+    revocations: Path | None,
     yes: bool,
     as_json: bool,
 ) -> None:
     """Build a bundle."""
-    signer = open_signer(keystore_dir(keystore), key, passphrase_file, yes=yes)
+    directory = keystore_dir(keystore)
+    signers = open_signers(directory, keys, passphrase_file, yes=yes)
+    carried = read_carried(roots, revocations, held_certificates(directory, keys))
     chosen = parse_platform(platform) if platform else None
     with Shown() as progress, in_use(store_directory()):
-        built = build(recipe, output, store=Store(store_directory()), signer=signer, platform=chosen, progress=progress)
-    _print_built(built, signer.keyid, as_json)
+        built = build(
+            recipe,
+            output,
+            store=Store(store_directory()),
+            signers=signers,
+            carried=carried,
+            platform=chosen,
+            progress=progress,
+        )
+    needed = parse_root(carried.roots[-1]).release.threshold if carried and carried.roots else 1
+    _print_built(built, [signer.keyid for signer in signers], needed, as_json)
 
 
-def _print_built(built: Built, keyid: str, as_json: bool) -> None:
+def _print_built(built: Built, keyids: list[str], needed: int, as_json: bool) -> None:
     manifest = built.manifest
     if as_json:
         document = {
@@ -98,7 +104,9 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
             "platform": str(manifest.platform),
             "manifest_sha256": built.manifest_sha256,
             "items": len(manifest.items),
-            "keyid": keyid,
+            "keyid": keyids[0],
+            "keyids": keyids,
+            "signatures_needed": needed,
             "egress": egress_document(built.egress),
             "booted": {name: float(seconds) for name, seconds in built.booted.items()},
         }
@@ -120,4 +128,13 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
     if not built.egress.watched and manifest.services:
         click.echo(tr("    connections were not watched", "    未监视连接"))
     click.echo(tr(f"  manifest sha256 {built.manifest_sha256}", f"  清单 sha256 {built.manifest_sha256}"))
-    click.echo(tr(f"  signed by {keyid}", f"  签名密钥 {keyid}"))
+    for keyid in keyids:
+        click.echo(tr(f"  signed by {keyid}", f"  签名密钥 {keyid}"))
+    if len(keyids) < needed:
+        missing = needed - len(keyids)
+        click.echo(
+            tr(
+                f"  {missing} more of the release role must sign: ferry sign {built.path}",
+                f"  发布角色还须 {missing} 人签名：ferry sign {built.path}",
+            )
+        )

@@ -12,6 +12,7 @@ import click
 from bundler.cli.messages import tr
 from bundler.cli.policy import make_policy, policy_options
 from bundler.cli.progress import Shown
+from bundler.cli.signers import print_signers, signers_document
 from bundler.errors import RecipeError
 from bundler.model.reference import parse_reference
 from bundler.pull.bundle import Pulled, pull_bundle
@@ -195,14 +196,13 @@ def _print_pulled(pulled: Pulled, *, as_json: bool) -> None:
             "reference": str(pulled.reference),
             "name": manifest.name,
             "version": manifest.version,
-            "keyid": pulled.key.keyid,
-            "fingerprint": pulled.key.fingerprint(),
+            **signers_document(pulled.attested),
         }
         click.echo(json.dumps(document))
         return
     what = f"{manifest.name} {manifest.version} ({manifest.platform})"
     click.echo(tr(f"pulled {what}: {pulled.path}", f"已取回 {what}：{pulled.path}"))
-    click.echo(tr("  signed by ", "  签名密钥 ") + pulled.key.fingerprint())
+    print_signers(pulled.attested)
     kept = pulled.kept_bytes
     was_there = tr(f", {kept:,} of them from an earlier pull", f"，其中 {kept:,} 字节来自上次") if kept else ""
     click.echo(tr(f"  {pulled.size:,} bytes", f"  {pulled.size:,} 字节") + was_there)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bundler.anchors import read_trust
 from bundler.build import scan
 from bundler.cli.findings import egress_document, print_report
 from bundler.cli.make import store_directory
@@ -18,7 +19,7 @@ from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.scan.bundle import scan_bundle
 from bundler.scan.finding import Report, refuse
 from bundler.store import Store
-from bundler.verify import Policy, read_trust, verify
+from bundler.verify import Policy, verify
 
 _RECIPE_SUFFIXES = (".yaml", ".yml")
 
@@ -55,7 +56,10 @@ def scan_group() -> None:
     "--trust",
     multiple=True,
     type=click.Path(path_type=Path),
-    help=tr("Public key (PEM) that you trust, for a bundle.", "可信公钥（PEM），用于数据包。"),
+    help=tr(
+        "What you trust, for a bundle: a public key, an SM2 root certificate or a root document.",
+        "用于数据包的信任依据：公钥、SM2 根证书或根文件。",
+    ),
 )
 @click.option(
     "--platform",

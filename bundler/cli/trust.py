@@ -138,7 +138,7 @@ def rotate(
     output: Path,
 ) -> None:
     """Write the next version."""
-    before = _placed(old, lambda: check_root(disk.read(old)))
+    before = placed(old, lambda: check_root(disk.read(old)))
     now = datetime.now(UTC).replace(microsecond=0)
     made = Root(
         version=before.version + 1,
@@ -152,12 +152,15 @@ def rotate(
 
 @_command(
     "revoke",
-    "Write a list of revoked keys, still unsigned: those of --previous and KEYID.",
-    "生成吊销列表（尚未签名）：包含 --previous 中的密钥和 KEYID。",
+    "Write a list of revoked keys, still unsigned: those of --previous and KEYID. Every bundle with a root document "
+    "carries one: without KEYID it says that no key is lost.",
+    "生成吊销列表（尚未签名）：包含 --previous 中的密钥和 KEYID。"
+    "带根文件的数据包都须携带；不给出 KEYID 表示没有失效的密钥。",
+    "  ferry trust revoke -o 1.revocations.json\n"
     "  ferry trust revoke KEYID --reason 'laptop stolen' --previous 1.revocations.json -o 2.revocations.json",
 )
-@click.argument("keyids", nargs=-1, required=True, metavar="KEYID...")
-@click.option("--reason", required=True, help=tr("Why, in a few words.", "简述原因。"))
+@click.argument("keyids", nargs=-1, metavar="[KEYID]...")
+@click.option("--reason", default="", help=tr("Why, in a few words.", "简述原因。"))
 @click.option(
     "--previous",
     type=_FILE,
@@ -166,10 +169,12 @@ def rotate(
 @_output()
 def revoke(keyids: tuple[str, ...], reason: str, previous: Path | None, output: Path) -> None:
     """Write the next version of the list."""
+    if keyids and not reason:
+        raise click.UsageError(tr("expected --reason with a KEYID", "给出 KEYID 时须有 --reason"))
     now = datetime.now(UTC).replace(microsecond=0)
     version, entries = 1, dict[str, Revocation]()
     if previous is not None:
-        before = _placed(previous, lambda: parse_revocations(disk.read(previous)))
+        before = placed(previous, lambda: parse_revocations(disk.read(previous)))
         version, entries = before.version + 1, {entry.keyid: entry for entry in before.revoked}
     for keyid in keyids:
         if not _KEYID.fullmatch(keyid):
@@ -211,7 +216,7 @@ def revoke(keyids: tuple[str, ...], reason: str, previous: Path | None, output: 
 def sign(file: Path, key: str, directory: Path | None, passphrase_file: Path | None) -> None:
     """Sign in place; what is signed is parsed first."""
     envelope = disk.read(file)
-    found = _placed(file, lambda: _parse(envelope))
+    found = placed(file, lambda: _parse(envelope))
     signer = open_signer(keystore_dir(directory), key, passphrase_file, yes=False)
     if isinstance(found, Root) and signer.keyid not in {member.keyid for member in found.root.keys}:
         _say(
@@ -220,7 +225,7 @@ def sign(file: Path, key: str, directory: Path | None, passphrase_file: Path | N
                 "注意：该密钥不在本文件的根角色中；仅当上一版根文件包含它时才有效",
             )
         )
-    signed = _placed(file, lambda: add_signature(envelope, signer))
+    signed = placed(file, lambda: add_signature(envelope, signer))
     disk.write(file, signed, mode=_PUBLIC)
     count = len(parse_envelope(signed).signatures)
     _say(
@@ -248,8 +253,8 @@ def sign(file: Path, key: str, directory: Path | None, passphrase_file: Path | N
 def show(file: Path, previous: Path | None, as_json: bool) -> None:
     """Tell what the document says, and whether enough have signed."""
     envelope = disk.read(file)
-    found = _placed(file, lambda: _parse(envelope))
-    trusted = None if previous is None else _placed(previous, lambda: check_root(disk.read(previous)))
+    found = placed(file, lambda: _parse(envelope))
+    trusted = None if previous is None else placed(previous, lambda: check_root(disk.read(previous)))
     told = _told_root(found) if isinstance(found, Root) else _told_revocations(found)
     told["signatures"] = _signatures(envelope, found, trusted)
     told["problem"] = _problem(envelope, found, trusted)
@@ -367,7 +372,7 @@ def _read_keys(paths: Sequence[Path]) -> tuple[VerifyingKey, ...]:
 
 
 def _read_key(path: Path) -> VerifyingKey:
-    return _placed(path, lambda: read_public(disk.read(path)))
+    return placed(path, lambda: read_public(disk.read(path)))
 
 
 def _changed(role: Role, paths: Sequence[Path], threshold: int | None) -> Role:
@@ -408,7 +413,7 @@ def _write_new(path: Path, data: bytes) -> None:
     disk.write(path, data, mode=_PUBLIC)
 
 
-def _placed(path: Path, act: Callable[[], _T]) -> _T:
+def placed(path: Path, act: Callable[[], _T]) -> _T:
     """Return what `act` returns; its refusal names the file."""
     try:
         return act()

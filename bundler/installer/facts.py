@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundler.accelerators.decide import Machine
-from bundler.errors import FerryError, TrustError
+from bundler.anchors import Anchor, read_anchors
+from bundler.errors import FerryError
 from bundler.installer.answer import why_not_ready
 from bundler.installer.cards import gather_machines
 from bundler.installer.images import OwnName, own_names
@@ -24,8 +25,6 @@ from bundler.installer.runtimes import RuntimeFact, runtime_fact
 from bundler.installer.systemd import Systemd, UnitState
 from bundler.model.manifest import Item, Manifest, parse_manifest
 from bundler.model.service import Service
-from keystore.errors import KeystoreError
-from keystore.sm2 import PublicKey
 
 _TEXT_LIMIT = 1024 * 1024
 # Directories that an install or systemd may make; an uninstall removes those that were not there before.
@@ -78,7 +77,7 @@ class Facts:
     programs_space: Space
     system_space: Space
     blobs: Mapping[str, int]
-    anchors: tuple[PublicKey, ...]
+    anchors: tuple[Anchor, ...]
     releases: tuple[Release, ...]
     trees: frozenset[int]
     current: int
@@ -160,21 +159,6 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         runtime=runtime_fact(layout),
         own_names=own_names(layout),
     )
-
-
-def read_anchors(directory: Path) -> tuple[PublicKey, ...]:
-    """Read the keys that this host trusts.
-
-    Raises:
-        TrustError: one of them is damaged.
-    """
-    found = []
-    for path in sorted(directory.glob("*.pem")):
-        try:
-            found.append(PublicKey.from_pem(path.read_bytes()))
-        except KeystoreError as error:
-            raise TrustError(f"expected an SM2 public key in PEM: {error}", place=str(path)) from error
-    return tuple(found)
 
 
 def installed_manifest(layout: Layout, releases: Sequence[Release], current: int) -> Manifest | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from bundler.anchors import choose_anchors, read_anchors, read_trust
 from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import TrustError
@@ -24,10 +25,10 @@ from bundler.installer.audit import (
     set_aside,
     this_operator,
 )
-from bundler.installer.facts import Facts, gather, read_anchors
+from bundler.installer.facts import Facts, gather
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
-from bundler.installer.marks import Memory, judge_at, write_marks
+from bundler.installer.marks import Marks, Memory, judge_at, write_marks
 from bundler.installer.memory import recall
 from bundler.installer.overrides import record_overrides, used_overrides
 from bundler.installer.plan import Plan, make_plan
@@ -41,7 +42,7 @@ from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
 from bundler.medium import Medium
 from bundler.model.progress import Progress
-from bundler.verify import Policy, open_bundle, read_manifest, read_trust
+from bundler.verify import Policy, open_bundle, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,18 +50,20 @@ class Options:
     """What the operator asked for.
 
     Args:
-        trust: the builder's public key; without it the keys that this host knows decide.
+        trust: files of public keys, root certificates or root documents; without them what this host knows decides.
         algorithm: the digest that proves the bytes, `sm3` or `sha256`.
         changes: settings as `SERVICE.NAME=VALUE`.
         dry_run: verify and plan, change nothing.
         accept_expired: take a bundle that is past its end.
+        demands: schemes that must be among the signatures; None: as the profile says.
+        accept_older_revocations: take a list of revoked keys that is older than one this host has had.
         allow_older: take a bundle with a lower sequence than this host has had.
         accept_lost: make the host's marks anew from its release records where they are lost or altered.
         operator: who asks; the audit log names them.
         python: the interpreter that runs this host's Ferry from now on.
     """
 
-    trust: Path | None
+    trust: tuple[Path, ...]
     algorithm: str
     changes: tuple[str, ...]
     dry_run: bool
@@ -69,6 +72,8 @@ class Options:
     python: str
     accept_lost: bool = False
     operator: Operator = field(default_factory=this_operator)
+    demands: tuple[str, ...] | None = None
+    accept_older_revocations: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,19 +106,28 @@ def install(
     """
     check_owner(layout)
     os.umask(0o022)
-    policy = _policy(options, layout)
     head = _read(medium.path)
     log = HostLog(layout=layout, now=now, operator=options.operator)
     with nullcontext() if options.dry_run else exclusive(layout.run), ExitStack() as until_planned:
         if not options.dry_run:
             until_planned.enter_context(refusal_on_record(log, "install", bundle=str(medium.path)))
         facts = _gather(layout, systemd, options)
+        policy = _policy(options, layout, facts.memory.marks)
         judged_at = judge_at(facts.memory.marks, now)
-        manifest, key = read_manifest(head, policy, now=judged_at)
+        manifest, attested = read_manifest(head, policy, now=judged_at)
         check_host(facts, manifest.platform.machine)
         changes = parse_changes(options.changes, manifest.services)
         digest = hashlib.sha256(head.manifest).hexdigest()
-        wanted = want(manifest, digest, key, facts, changes=changes, python=options.python)
+        wanted = want(
+            manifest,
+            digest,
+            attested.key,
+            facts,
+            anchors=attested.kept,
+            revocations=attested.list_versions,
+            changes=changes,
+            python=options.python,
+        )
         plan = make_plan(wanted, facts, allow_older=options.allow_older)
         check_plan(plan, facts)
         check_findings(View(readings=read_host(layout, systemd), facts=facts, now=now, plan=plan))
@@ -153,6 +167,7 @@ def _carry_out(plan: Plan, job: Job, options: Options, log: HostLog) -> tuple[Do
         job.facts,
         allow_older=options.allow_older,
         accept_expired=options.accept_expired,
+        accept_older_revocations=options.accept_older_revocations,
         judged_at=job.judged_at,
     )
     aside = set_aside(job.layout) if job.facts.memory.log_damaged else None
@@ -185,15 +200,23 @@ def _seen(layout: Layout, facts: Facts, now: datetime) -> Facts:
     return replace(facts, memory=Memory(marks=write_marks(layout, marks.with_time(now))))
 
 
-def _policy(options: Options, layout: Layout) -> Policy:
-    """Trust the key that was named, else those that this host knows."""
-    trusted = (read_trust(options.trust),) if options.trust else read_anchors(layout.trust)
+def _policy(options: Options, layout: Layout, marks: Marks) -> Policy:
+    """Trust what was named, else what this host knows."""
+    named = tuple(map(read_trust, options.trust))
+    trusted = choose_anchors(named, read_anchors(layout.trust), place=str(layout.trust))
     if not trusted:
         raise TrustError(
             "expected a trusted key, this host knows none yet",
             hint="name the builder's public key: --trust release.pem",
         )
-    return Policy(trusted=trusted, algorithm=options.algorithm, accept_expired=options.accept_expired)
+    return Policy(
+        trusted=trusted,
+        algorithm=options.algorithm,
+        accept_expired=options.accept_expired,
+        demands=options.demands,
+        oldest_revocations=marks.revocations,
+        accept_older_revocations=options.accept_older_revocations,
+    )
 
 
 def _read(bundle: Path) -> Head:

@@ -116,7 +116,7 @@ class Layout:
 
     @property
     def trust(self) -> Path:
-        """The keys that this host trusts, `KEYID.pem`."""
+        """What this host trusts: `root.json`, or `KEYID.pem` and `KEYID.crt`."""
         return self.settings / "trust"
 
     @property

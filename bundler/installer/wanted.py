@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bundler.anchors import Anchor
 from bundler.installer.facts import Facts
 from bundler.installer.layout import MARK
 from bundler.installer.settings import edit_settings, read_settings
 from bundler.installer.unit import render_unit
 from bundler.model.manifest import Manifest
 from bundler.model.service import Service
-from keystore.sm2 import PublicKey
+from keystore.public import VerifyingKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,12 +21,14 @@ class Wanted:
     """The state to reach. `services` are those that run, in the order in which they start.
 
     `settings` and `units` are the texts of files by service; `started_with` is what each service's process follows
-    from: another value means that it must be started again.
+    from: another value means that it must be started again. `key` stands for who signed; `anchors` are what this host
+    trusts from now on.
     """
 
     manifest: Manifest
     manifest_sha256: str
-    key: PublicKey
+    key: VerifyingKey
+    anchors: tuple[Anchor, ...]
     number: int
     services: tuple[Service, ...]
     settings: Mapping[str, str]
@@ -38,9 +41,11 @@ class Wanted:
 def want(
     manifest: Manifest,
     manifest_sha256: str,
-    key: PublicKey,
+    key: VerifyingKey,
     facts: Facts,
     *,
+    anchors: tuple[Anchor, ...] = (),
+    revocations: Mapping[str, int] | None = None,
     changes: Mapping[str, Mapping[str, str]],
     python: str,
 ) -> Wanted:
@@ -68,6 +73,8 @@ def want(
         manifest=manifest,
         manifest_sha256=manifest_sha256,
         key=key,
+        anchors=anchors or (key,),
+        revocations=revocations or {},
         number=number,
         services=services,
         settings=settings,

@@ -31,6 +31,7 @@ _REFERRERS = (*HEAD_NAMES[1:], "sbom.cdx.json")
 _TYPES = {
     "ferry.json.sig": "application/vnd.ferry.signature.v1",
     "ferry.json.dsse": "application/vnd.dsse.envelope.v1+json",
+    "ferry.trust.json": "application/vnd.ferry.trust.v1+json",
     "sbom.cdx.json": "application/vnd.cyclonedx+json",
 }
 _OTHER_TYPE = "application/vnd.ferry.head.v1"

@@ -23,8 +23,8 @@ from bundler.model.driver import (
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
 
-FORMAT = "ferry/bundle/v1"
-HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse")
+FORMAT = "ferry/bundle/v2"
+HEAD_NAMES = ("ferry.json", "ferry.json.sig", "ferry.json.dsse", "ferry.trust.json")
 FIXED_NAMES = ("install.sh", "sbom.cdx.json", "oci-layout", "index.json")
 # Texts of services become lines of unit files.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

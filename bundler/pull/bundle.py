@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bundler.archive import LARGEST_HEAD, pack_head, read_head, spans, total_size
+from bundler.attest import Attested
 from bundler.errors import IntegrityError, ResolveError
 from bundler.model.artifact import first_part, parse_head
 from bundler.model.manifest import HEAD_NAMES, Manifest
@@ -21,7 +22,6 @@ from bundler.registry import Registry
 from bundler.store import in_threads
 from bundler.transport import Transport
 from bundler.verify import Policy, read_manifest
-from keystore.sm2 import PublicKey
 
 # What a registry takes at once is for its pace to say; this is how many may wait for their turn.
 _THREADS = 8
@@ -34,7 +34,7 @@ class Pulled:
     path: Path
     reference: Reference
     manifest: Manifest
-    key: PublicKey
+    attested: Attested
     size: int
     kept_bytes: int
 
@@ -60,7 +60,7 @@ def pull_bundle(
     registry = Registry(transport)
     head_bytes, sha256 = _read_head(registry, reference)
     head = read_head(io.BytesIO(head_bytes))
-    manifest, key = read_manifest(head, policy, now=now)
+    manifest, attested = read_manifest(head, policy, now=now)
     all_spans, size = list(spans(manifest, head.end)), total_size(manifest, head.end)
     file = PartFile(out)
     try:
@@ -72,7 +72,7 @@ def pull_bundle(
     finally:
         file.close()
     whence = replace(reference, sha256=sha256)
-    return Pulled(path=out, reference=whence, manifest=manifest, key=key, size=size, kept_bytes=kept)
+    return Pulled(path=out, reference=whence, manifest=manifest, attested=attested, size=size, kept_bytes=kept)
 
 
 def _read_head(registry: Registry, reference: Reference) -> tuple[bytes, str]:

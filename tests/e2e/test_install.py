@@ -126,7 +126,16 @@ def spoiled(stick: Path) -> Callable[[Defect], str]:
     return put
 
 
-@pytest.mark.parametrize("defect", [one for one in DEFECTS if one.name != "no bundle at all"], ids=lambda one: one.name)
+# Those of the envelope alone, and those that need other anchors, differ in nothing that a machine adds.
+MET_HERE = [
+    one
+    for one in DEFECTS
+    if not (one.trust or one.demands or one.name.endswith("envelope") or one.name.startswith("an envelope"))
+    and one.name != "no bundle at all"
+]
+
+
+@pytest.mark.parametrize("defect", MET_HERE, ids=lambda one: one.name)
 def test_a_defective_bundle_is_refused_and_nothing_is_installed(
     clean: Machine, spoiled: Callable[[Defect], str], defect: Defect
 ) -> None:

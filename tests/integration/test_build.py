@@ -211,3 +211,30 @@ def test_services_of_another_processor_boot_where_it_is_emulated(tmp_path: Path,
     assert document["platform"] == str(other)
     # Without qemu-user-static and binfmt_misc it is built all the same, and not booted.
     assert list(document["booted"]) == (["hello"] if emulates(other) else [])
+
+
+def test_a_site_without_sm2_signs_with_ed25519_and_openssl_checks_it(tmp_path: Path, keystore: dict[str, str]) -> None:
+    ferry("keystore", "generate", "edwards", "--algorithm", "ed25519", **keystore)
+    for name in ("release", "edwards"):
+        ferry("keystore", "public", "--key", name, "-o", tmp_path / f"{name}.pem", **keystore)
+    bundle = tmp_path / "hello.tar"
+    ferry("build", "recipes/hello", "-o", bundle, "--key", "edwards", **keystore)
+    told = ferry("verify", bundle, "--trust", tmp_path / "edwards.pem").stdout
+    assert "(ed25519)\n  trusted by its key\n" in told
+    ferry("verify", bundle, "--trust", tmp_path / "release.pem", code=7)
+    subprocess.run(["tar", "--occurrence=1", "-xf", bundle, "ferry.json", "ferry.json.sig"], cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [
+            *("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "edwards.pem", "-rawin", "-in", "ferry.json"),
+            *("-sigfile", "ferry.json.sig"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "Signature Verified Successfully\n")
+    signed = ferry("sign", bundle, "--key", "release", "--trust", tmp_path / "edwards.pem", **keystore)
+    assert signed.stdout.startswith("signed: hello 1.0.0 (linux/")
+    assert signed.stdout.endswith("), 2 signatures now\n")
+    ferry("verify", bundle, "--trust", tmp_path / "release.pem")

@@ -136,7 +136,7 @@ class Host:
         """Install a bundle with everything but the defaults in `options`."""
         path = bundle if isinstance(bundle, Path) else self.put(bundle)
         chosen = Options(
-            trust=self.trust,
+            trust=(self.trust,),
             algorithm="sm3",
             changes=changes,
             dry_run=False,
@@ -145,6 +145,9 @@ class Host:
             python=PYTHON,
             operator=OPERATOR,
         )
+        if "trust" in options:
+            named = options["trust"]
+            options["trust"] = named if isinstance(named, tuple) else (named,) if named else ()
         chosen = replace(chosen, **options)  # type: ignore[arg-type]
         outcome = install(
             Medium(path, self.ask),

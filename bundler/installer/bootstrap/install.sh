@@ -7,7 +7,7 @@ umask 022
 
 usage() {
   cat >&2 <<EOF
-usage: sh install.sh BUNDLE.tar --trust PUB.pem [--dry-run] [--yes] [--set SERVICE.NAME=VALUE] ...
+usage: sh install.sh BUNDLE.tar --trust FILE [--dry-run] [--yes] [--set SERVICE.NAME=VALUE] ...
        e.g. sh install.sh /mnt/stick/agentscope.tar --trust /mnt/stick/release.pem
 EOF
   exit 2
@@ -28,11 +28,9 @@ prefix=${FERRY_PREFIX:-/opt/ferry}
 case $1 in -*) usage ;; esac
 bundle=$1
 shift
-trust='' dry='' before=''
+dry=''
 for word in "$@"; do
-  case $word in --dry-run) dry=1 ;; --trust=*) trust=${word#--trust=} ;; esac
-  [ "$before" != --trust ] || trust=$word
-  before=$word
+  case $word in --dry-run) dry=1 ;; esac
 done
 [ -r "$bundle" ] || fail 6 "expected a bundle, \"$bundle\" cannot be read"
 [ "$(uname -s)-$(uname -m)" = Linux-@MACHINE@ ] ||
@@ -53,17 +51,53 @@ clean() {
 trap clean EXIT
 trap 'exit 130' HUP INT TERM
 
-# The host's own OpenSSL, where it knows SM2, judges before anything of the bundle is unpacked or run. Ferry's own
-# check comes later in any case.
-tar --occurrence=1 -xf "$bundle" -C "$work" ferry.json ferry.json.sig 2>/dev/null ||
+# The host's own OpenSSL, where it knows the key's scheme, judges before anything of the bundle is unpacked or run.
+# Ferry's own check comes later in any case, and it alone reads root documents and certificates.
+tar --occurrence=1 -xf "$bundle" -C "$work" ferry.json ferry.json.sig ferry.json.dsse 2>/dev/null ||
   fail 6 "expected a bundle, \"$bundle\" does not begin as one"
-if [ -n "$trust" ] && command -v openssl >/dev/null; then
-  case $(openssl dgst -sm3 -verify "$trust" -sigopt distid:1234567812345678 \
-    -signature "$work/ferry.json.sig" "$work/ferry.json" 2>&1) in
-    *"Verification failure"* | *"Error verifying data"*)
-      fail 7 "expected a signature of ferry.json by $trust, OpenSSL finds none that verifies" ;;
+
+# Says whether a key (1) made a signature (2) over a file (3): 0 yes, 1 no, 2 when OpenSSL cannot tell.
+made() {
+  case $(cat "$1") in
+    *MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0D*) # SM2
+      said=$(openssl dgst -sm3 -verify "$1" -sigopt distid:1234567812345678 -signature "$2" "$3" 2>&1) || : ;;
+    *MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD*) # ECDSA P-256
+      said=$(openssl dgst -sha256 -verify "$1" -signature "$2" "$3" 2>&1) || : ;;
+    *MCowBQYDK2VwAyEA*) # Ed25519
+      said=$(openssl pkeyutl -verify -pubin -inkey "$1" -rawin -in "$3" -sigfile "$2" 2>&1) || : ;;
+    *) return 2 ;;
   esac
-fi
+  case $said in
+    *"Verified OK"* | *"Verified Successfully"*) return 0 ;;
+    *"Verification "[Ff]ailure* | *"Error verifying data"*) return 1 ;;
+  esac
+  return 2
+}
+# Says the same of the envelope, which those sign who did not make the detached signature.
+made_envelope() {
+  keyid=$(sed '/-----/d' "$1" | base64 -d | sha256sum | cut -c 1-64)
+  sed -n 's/.*"keyid":"'"$keyid"'","sig":"\([^"]*\)".*/\1/p' "$work/ferry.json.dsse" | base64 -d >"$work/sig" || return 1
+  sed -n 's/^{"payload":"\([^"]*\)".*/\1/p' "$work/ferry.json.dsse" | base64 -d >"$work/payload" || return 1
+  printf 'DSSEv1 28 application/vnd.in-toto+json %d ' "$(wc -c <"$work/payload")" | cat - "$work/payload" >"$work/signed"
+  digest=$(sha256sum <"$work/ferry.json" | cut -c 1-64)
+  grep -q '"subject":\[{"digest":{"sha256":"'"$digest"'",' "$work/payload" && made "$1" "$work/sig" "$work/signed"
+}
+vouched='' refused='' before=''
+command -v openssl >/dev/null && for word in "$@" ''; do
+  case $before in --trust) trust=$word ;; *) trust='' ;; esac
+  case $word in --trust=*) trust=${word#--trust=} ;; esac
+  before=$word
+  [ -f "$trust" ] || continue
+  answer=0
+  made "$trust" "$work/ferry.json.sig" "$work/ferry.json" || answer=$?
+  case $answer in
+    0) vouched=1 ;;
+    1) if made_envelope "$trust"; then vouched=1; else refused=$trust; fi ;;
+    *) vouched=1 ;;
+  esac
+done
+[ -n "$vouched" ] || [ -z "$refused" ] ||
+  fail 7 "expected a signature of ferry.json by $refused, OpenSSL finds none that verifies"
 # Which parts are unpacked is written in this script, so it must be the one of this very bundle.
 if [ -f "$0" ] && ! grep -q "\"$(sha256sum <"$0" | cut -c 1-64)\"" "$work/ferry.json"; then
   fail 6 "expected the install.sh that ferry.json names, this is another: take it from \"$bundle\""

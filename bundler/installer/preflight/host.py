@@ -65,7 +65,7 @@ def check_findings(view: View) -> None:
 def _plan(bundle: Path, policy: Policy, facts: Facts, *, now: datetime) -> Plan:
     with open_bundle(bundle) as stream:
         head = read_head(stream)
-    manifest, key = read_manifest(head, policy, now=now)
+    manifest, attested = read_manifest(head, policy, now=now)
     digest = hashlib.sha256(head.manifest).hexdigest()
     # An older release is refused by the install, which also knows whether it was asked for.
-    return make_plan(want(manifest, digest, key, facts, changes={}, python=""), facts, allow_older=True)
+    return make_plan(want(manifest, digest, attested.key, facts, changes={}, python=""), facts, allow_older=True)

@@ -11,7 +11,6 @@ from bundler.installer.facts import Facts
 from bundler.installer.release import Release, format_release
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
-from bundler.model.manifest import HEAD_NAMES
 from bundler.place import place_blob
 from bundler.run import run
 from bundler.store import Store, write_file
@@ -68,9 +67,8 @@ def _make_tree(job: Job, root: Path) -> None:
 
 def _record(job: Job) -> Release:
     wanted = job.wanted
-    head = zip(HEAD_NAMES, (job.head.manifest, job.head.signature, job.head.envelope), strict=True)
     files = {entry.name: entry.sha256 for entry in wanted.manifest.entries if not entry.is_blob}
-    files |= {name: hashlib.sha256(data).hexdigest() for name, data in head}
+    files |= {name: hashlib.sha256(data).hexdigest() for name, data in job.head.entries()}
     return Release(
         number=wanted.number,
         name=wanted.manifest.name,

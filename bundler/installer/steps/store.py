@@ -45,7 +45,7 @@ def apply(job: Job) -> None:
     )
     receive(job.medium, store, job.policy, now=job.judged_at, reading=reading)
     # The manifest comes last: once it is there, all of the bundle is.
-    for data in (job.head.signature, job.head.envelope, job.head.manifest):
+    for data in (job.head.signature, job.head.envelope, job.head.trust, job.head.manifest):
         store.put(data, OCTETS)
 
 

@@ -236,7 +236,7 @@ def test_any_value_is_taken_or_refused(document: dict[str, Any]) -> None:
 @given(st.dictionaries(st.sampled_from(["format", "name", "items", "entries", "lock", "platforms"]), json_values))
 def test_any_json_is_no_manifest(document: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError):
-        parse_manifest(json.dumps({"format": "ferry/bundle/v1", **document}).encode())
+        parse_manifest(json.dumps({"format": "ferry/bundle/v2", **document}).encode())
 
 
 @settings(deadline=None, max_examples=60)

@@ -28,16 +28,22 @@ def test_verify_says_what_it_checked(good: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "verified: sample 1.0 (linux/amd64)\n"
-        f"  signed by {SIGNER.public.fingerprint()}\n"
+        f"  signed by {SIGNER.public.fingerprint()} (sm2-sm3)\n"
+        "  trusted by its key\n"
         "  7 entries, sm3 of each is right\n"
     )
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
+# The others differ in whom they are signed by, which does not change how the command tells it.
+@pytest.mark.parametrize(
+    "defect", [one for one in DEFECTS if not one.trust or "too few" in one.name], ids=lambda defect: defect.name
+)
 def test_verify_refuses_with_a_message_and_its_exit_code(good: Path, tmp_path: Path, defect: Defect) -> None:
     bad = tmp_path / "bad.tar"
     bad.write_bytes(defect.spoil(good.read_bytes()))
-    done = ferry("verify", bad, "--trust", good.with_name("pub.pem"))
+    words = [word for path in defect.trust_files(tmp_path) for word in ("--trust", path)]
+    words += [word for scheme in defect.demands for word in ("--demand", scheme)]
+    done = ferry("verify", bad, *words)
     assert done.returncode == defect.exit_code
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -48,16 +54,16 @@ def test_a_wrong_key_is_told_whole(good: Path) -> None:
     done = ferry("verify", good, "--trust", good.with_name("other.pem"))
     assert done.returncode == 7
     first, hint = done.stderr.splitlines()
-    assert first.startswith("error: ferry.json.sig: expected a signature by a trusted key, got none that verifies (")
+    assert first.startswith("error: ferry.json.dsse: expected a signature by a trusted key, got signatures by ")
     assert hint == (
-        "hint: check that the key given by --trust is the builder's (compare fingerprints), and carry the bundle again"
+        "hint: check that what --trust names is the builder's (compare fingerprints), and carry the bundle again"
     )
 
 
 def test_errors_as_json(good: Path) -> None:
     done = ferry("verify", good, "--trust", good.with_name("other.pem"), "--json")
     error = json.loads(done.stderr)
-    assert (error["exit_code"], error["place"], done.returncode) == (7, "ferry.json.sig", 7)
+    assert (error["exit_code"], error["place"], done.returncode) == (7, "ferry.json.dsse", 7)
 
 
 def test_chinese_by_locale(good: Path) -> None:

@@ -56,7 +56,9 @@ def bundle(tmp_path: Path) -> Path:
 def push(registry: WritableRegistry, bundle: Path, name: str = "team/sample:1", **more: Any) -> Pushed:
     reference = parse_reference(f"{registry.host}/{name}", place="here")
     transport = Transport(StillClock())
-    return push_bundle(bundle, reference, POLICY, now=NOW, progress=Silent(), transport=transport, **more)
+    return push_bundle(
+        bundle, reference, more.pop("policy", POLICY), now=NOW, progress=Silent(), transport=transport, **more
+    )
 
 
 def pull(registry: WritableRegistry, out: Path, policy: Policy = POLICY, name: str = "team/sample:1") -> Pulled:
@@ -66,7 +68,7 @@ def pull(registry: WritableRegistry, out: Path, policy: Policy = POLICY, name: s
 
 def test_a_bundle_comes_back_as_it_went(registry: WritableRegistry, bundle: Path, tmp_path: Path) -> None:
     pushed = push(registry, bundle)
-    assert (pushed.tally.sent, pushed.tally.there) == (11, 0)
+    assert (pushed.tally.sent, pushed.tally.there) == (12, 0)
     for algorithm in ("sm3", "sha256"):
         pulled = pull(registry, tmp_path / "back.tar", replace(POLICY, algorithm=algorithm))
         assert (tmp_path / "back.tar").read_bytes() == BUNDLE_BYTES
@@ -78,7 +80,7 @@ def test_what_is_there_is_not_sent_again(registry: WritableRegistry, bundle: Pat
     first = push(registry, bundle)
     posts = registry.count("POST")
     again = push(registry, bundle)
-    assert (again.tally.sent, again.tally.there, again.reference) == (0, 11, first.reference)
+    assert (again.tally.sent, again.tally.there, again.reference) == (0, 12, first.reference)
     assert registry.count("POST") == posts
 
 
@@ -100,6 +102,7 @@ def test_referrers_have_a_tag_where_the_registry_lists_none(registry: WritableRe
     assert types == [
         "application/vnd.ferry.signature.v1",
         "application/vnd.dsse.envelope.v1+json",
+        "application/vnd.ferry.trust.v1+json",
         "application/vnd.cyclonedx+json",
     ]
     # What others put there stays, and nothing is listed twice.
@@ -108,7 +111,7 @@ def test_referrers_have_a_tag_where_the_registry_lists_none(registry: WritableRe
     push(registry, bundle)
     push(registry, bundle)
     listed = json.loads(registry.manifests[name][1])["manifests"]
-    assert [listed[0], len(listed)] == [other, 4]
+    assert [listed[0], len(listed)] == [other, 5]
 
 
 def test_a_registry_that_lists_referrers_needs_no_tag(registry: WritableRegistry, bundle: Path) -> None:
@@ -126,7 +129,7 @@ def test_a_cut_upload_goes_on_where_it_ended(registry: WritableRegistry, bundle:
 
 def test_a_cut_upload_begins_anew_where_the_registry_cannot_tell(registry: WritableRegistry, bundle: Path) -> None:
     registry.now.cuts, registry.now.resumes = [5 * MIB], False
-    assert push(registry, bundle).tally.sent == 11
+    assert push(registry, bundle).tally.sent == 12
     assert registry.ranges == [f"0-{len(LARGE) - 1}"] * 2
 
 
@@ -191,7 +194,7 @@ def test_an_upload_never_leads_from_https_to_plain_http() -> None:
 def test_nothing_leads_to_a_bundle_that_is_refused(registry: WritableRegistry, bundle: Path, defect) -> None:  # type: ignore[no-untyped-def]
     bundle.write_bytes(defect.spoil(BUNDLE_BYTES))
     with pytest.raises(FerryError) as refused:
-        push(registry, bundle)
+        push(registry, bundle, policy=defect.policy())
     assert refused.value.exit_code == defect.exit_code
     assert registry.manifests == {}
 
@@ -221,8 +224,8 @@ def test_nothing_is_asked_for_before_the_signature_is_right(
     registry.asked.clear()
     with pytest.raises(TrustError) as refused:
         pull(registry, tmp_path / "back.tar", Policy(trusted=(STRANGER.public,)))
-    assert refused.value.message.startswith("expected a signature by a trusted key, got none that verifies (")
-    assert (registry.count("GET", "/blobs/"), registry.count("GET", "/manifests/")) == (3, 1)
+    assert refused.value.message == f"expected a signature by a trusted key, got signatures by {SIGNER.keyid[:16]}"
+    assert (registry.count("GET", "/blobs/"), registry.count("GET", "/manifests/")) == (4, 1)
     assert list(tmp_path.iterdir()) == [bundle]
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from bundles import DEFECTS, SIGNER, STRANGER, Defect, packed, small_bundle, small_manifest
 
+from bundler.anchors import read_trust
 from bundler.archive import read_head, spans
 from bundler.checks import Reading
 from bundler.errors import FerryError, IntegrityError, TrustError
 from bundler.model.manifest import Entry, format_manifest, parse_manifest
 from bundler.model.service import Service
-from bundler.verify import Policy, read_trust, verify
+from bundler.verify import Policy, verify
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 POLICY = Policy(trusted=(SIGNER.public,))
@@ -59,7 +60,7 @@ def test_each_defect_is_refused(tmp_path: Path, defect: Defect) -> None:
     path = tmp_path / "bad.tar"
     path.write_bytes(defect.spoil(small_bundle()))
     with pytest.raises(FerryError) as caught:
-        verify(path, POLICY, now=NOW)
+        verify(path, defect.policy(), now=NOW)
     assert caught.value.exit_code == defect.exit_code
     assert defect.says in str(caught.value)
 
@@ -163,10 +164,10 @@ def test_a_signed_service_cannot_add_lines_to_its_unit() -> None:
 
 
 def test_a_manifest_of_another_format_says_so() -> None:
-    data = format_manifest(small_manifest([])[0]).replace(b"ferry/bundle/v1", b"ferry/bundle/v9")
+    data = format_manifest(small_manifest([])[0]).replace(b"ferry/bundle/v2", b"ferry/bundle/v9")
     with pytest.raises(IntegrityError) as caught:
         parse_manifest(data)
-    assert str(caught.value) == 'format: expected "ferry/bundle/v1", got "ferry/bundle/v9"'
+    assert str(caught.value) == 'format: expected "ferry/bundle/v2", got "ferry/bundle/v9"'
 
 
 def test_fields_of_a_later_ferry_are_allowed() -> None:
@@ -206,10 +207,10 @@ def test_tar_and_openssl_read_the_head_as_the_readme_shows(bundle: Path, tmp_pat
 def test_other_programs_read_every_entry(bundle: Path) -> None:
     manifest, contents = small_manifest([b"one" * 1000, b"two" * 700, b"three"])
     with tarfile.open(bundle) as tar:
-        assert tar.getnames()[3:] == [one.name for one in manifest.entries]
+        assert tar.getnames()[4:] == [one.name for one in manifest.entries]
         assert {name: tar.extractfile(name).read() for name in contents} == contents  # type: ignore[union-attr]
     listed = subprocess.run(["tar", "-tf", bundle], capture_output=True, text=True, check=True)
-    assert listed.stdout.split()[3:] == [one.name for one in manifest.entries]
+    assert listed.stdout.split()[4:] == [one.name for one in manifest.entries]
     assert listed.stderr == ""
 
 
@@ -218,7 +219,9 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         verify(tmp_path / "none.tar", POLICY, now=NOW)
     assert str(caught.value) == f"{tmp_path / 'none.tar'}: the bundle cannot be read: No such file or directory"
     (tmp_path / "pub.pem").write_text("no key")
-    with pytest.raises(TrustError, match="expected an SM2 public key in PEM"):
+    with pytest.raises(
+        TrustError, match=r"expected a public key \(PEM\), an SM2 root certificate or a root document: "
+    ):
         read_trust(tmp_path / "pub.pem")
 
 

@@ -107,8 +107,8 @@ def test_a_volume_is_a_tar_that_any_tar_reads(volumes: list[Path]) -> None:
 
     with tarfile.open(volumes[0]) as tar:
         names = tar.getnames()
-    assert names[:8] == [
-        *("ferry.json", "ferry.json.sig", "ferry.json.dsse", "volume.json"),
+    assert names[:9] == [
+        *("ferry.json", "ferry.json.sig", "ferry.json.dsse", "ferry.trust.json", "volume.json"),
         *("install.sh", "sbom.cdx.json", "oci-layout", "index.json"),
     ]
     assert names[-1].endswith("@000000000000000")
