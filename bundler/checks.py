@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from bundler.archive import BLOCK, END, Span, check_header, padding
+from bundler.archive import BLOCK, END, Span, file_name, is_header, padding, refused_header, unreadable
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest
@@ -18,7 +18,7 @@ from bundler.model.volume import Part
 from bundler.store import PIECE_BYTES
 from keystore import sm3
 
-_SHOWN = 5
+_DAMAGED = "the medium or the copy is damaged, or someone changed it: carry the bundle again"
 
 
 class Sink(Protocol):
@@ -89,8 +89,10 @@ def pieces_of(part: Part, algorithm: str) -> Iterator[Piece]:
 class Checks:
     """Checks what stands in a tar on all cores: one piece of work per entry, one per chunk of a large entry."""
 
-    def __init__(self, fd: int, algorithm: str, reading: Reading) -> None:
-        self._fd = fd
+    def __init__(self, stream: BinaryIO, manifest: Manifest, algorithm: str, reading: Reading) -> None:
+        self._fd = stream.fileno()
+        self._file = file_name(stream)
+        self._manifest = manifest
         self._algorithm = algorithm
         self._reading = reading
         self._errors: list[tuple[int, FerryError]] = []
@@ -102,6 +104,7 @@ class Checks:
 
         Raises:
             IntegrityError: all that is damaged. A sink's own errors pass through.
+            HostError: the medium is gone.
         """
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             try:
@@ -110,9 +113,24 @@ class Checks:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        if _read(self._fd, len(END), end) != END:
-            self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
+        self._guarded(lambda: self._check_end(end), end)
         self._raise()
+
+    def _check_end(self, end: int) -> None:
+        if self._read(len(END), end) != END:
+            raise IntegrityError("expected the end of the archive", place=self._place(None, end), hint=_DAMAGED)
+
+    def _place(self, span: Span | None, offset: int) -> str:
+        """Say what stands at an offset: the entry, whose it is, where in it, and in which file of the medium."""
+        if span is None:
+            return f'offset {offset} of "{self._file}"'
+        # Only damage asks, so that nobody keeps a table of items.
+        carried = [item for item in self._manifest.items if item.descriptor.sha256 == span.entry.sha256]
+        more = f" and {len(carried) - 1} more" if len(carried) > 1 else ""
+        item = f' ({carried[0].kind} "{carried[0].name}"{more})' if carried else ""
+        inside = offset - span.data + span.part.start
+        start = f" from byte {inside} on" if offset >= span.data and 0 < inside < span.entry.size else ""
+        return f'"{span.entry.name}"{item}{start} at offset {offset} of "{self._file}"'
 
     def _raise(self) -> None:
         if not self._errors:
@@ -120,9 +138,8 @@ class Checks:
         found = [error for _, error in sorted(self._errors, key=lambda pair: pair[0])]
         if len(found) == 1:
             raise found[0]
-        lines = "".join(f"\n  {error}" for error in found[:_SHOWN])
-        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise IntegrityError(f"{len(found)} places are damaged:{lines}{more}", hint=found[0].hint)
+        lines = "".join(f"\n  {error}" for error in found)
+        raise IntegrityError(f"{len(found)} places are damaged:{lines}", hint=found[0].hint)
 
     def _guarded(self, job: Callable[[], None], at: int) -> None:
         try:
@@ -144,10 +161,7 @@ class Checks:
 
         def job() -> None:
             if piece.start == part.start:
-                check_header(_read(self._fd, BLOCK, span.header), span)
-                rest = padding(part.length)
-                if _read(self._fd, rest, span.data + part.length) != bytes(rest):
-                    raise IntegrityError("expected zero padding", place=f'behind "{part.name}"')
+                self._check_frame(span)
             self._hash(span, piece)
             with self._lock:
                 self._open_pieces[span.header] -= 1
@@ -156,6 +170,17 @@ class Checks:
                 sink.finish(part.entry, part.length)
 
         return job
+
+    def _check_frame(self, span: Span) -> None:
+        """Check what stands around the data."""
+        block = self._read(BLOCK, span.header, span)
+        if not is_header(block, span):
+            raise refused_header(block, span, self._place(span, span.header))
+        count, at = padding(span.part.length), span.data + span.part.length
+        if self._read(count, at, span) != bytes(count):
+            raise IntegrityError(
+                f"expected zero padding of {count} bytes, got other bytes", place=self._place(span, at), hint=_DAMAGED
+            )
 
     def _hash(self, span: Span, piece: Piece) -> None:
         entry, start, length = span.entry, piece.start, piece.length
@@ -166,7 +191,7 @@ class Checks:
         done = 0
         while done < length:
             view = buffer[: min(PIECE_BYTES, length - done)]
-            count = _read_into(self._fd, view, at + done)
+            count = self._read_into(view, at + done, span)
             if count == 0:
                 break
             digest.update(view[:count])
@@ -175,28 +200,28 @@ class Checks:
             self._reading.advance(count)
             done += count
         got = digest.hexdigest()
+        if done < length:
+            raise IntegrityError(
+                f"expected {length} bytes, the file ended after {done}: it was cut short while it was read",
+                place=self._place(span, at),
+                hint="leave the medium alone and run the same command again",
+            )
         if got != piece.digest:
             raise IntegrityError(
                 f"expected {piece.algorithm} {piece.digest}, got {got}",
-                place=f'"{entry.name}" at offset {at}',
-                hint="the medium or the copy is damaged, or someone changed it: carry the bundle again",
+                place=self._place(span, at),
+                hint=_DAMAGED,
             )
 
+    def _read(self, count: int, offset: int, span: Span | None = None) -> bytes:
+        buffer = memoryview(bytearray(count))
+        done = 0
+        while done < count and (got := self._read_into(buffer[done:], offset + done, span)):
+            done += got
+        return bytes(buffer[:done])
 
-def _read(fd: int, count: int, offset: int) -> bytes:
-    buffer = memoryview(bytearray(count))
-    done = 0
-    while done < count and (got := _read_into(fd, buffer[done:], offset + done)):
-        done += got
-    return bytes(buffer[:done])
-
-
-def _read_into(fd: int, view: memoryview, offset: int) -> int:
-    try:
-        return os.preadv(fd, [view], offset)
-    except OSError as error:
-        raise IntegrityError(
-            f"the medium cannot be read: {error.strerror}",
-            place=f"offset {offset}",
-            hint="clean or replace the medium and carry the bundle again",
-        ) from error
+    def _read_into(self, view: memoryview, offset: int, span: Span | None) -> int:
+        try:
+            return os.preadv(self._fd, [view], offset)
+        except OSError as error:
+            raise unreadable(error, self._place(span, offset)) from error

@@ -74,7 +74,7 @@ def test_the_message_of_a_flipped_bit_says_what_where_and_what_to_do(tmp_path: P
         verify(path, Policy(trusted=POLICY.trusted, algorithm="sha256"), now=NOW)
     flipped = bytes([ord("o") ^ 1]) + (b"one" * 1000)[1:]
     assert str(caught.value) == (
-        f'"{span.entry.name}" at offset {span.data}: '
+        f'"{span.entry.name}" (file "data/0") at offset {span.data} of "bad.tar": '
         f"expected sha256 {span.entry.sha256}, got {hashlib.sha256(flipped).hexdigest()}"
     )
     assert caught.value.hint == "the medium or the copy is damaged, or someone changed it: carry the bundle again"
