@@ -164,8 +164,10 @@ def _size_of(block: bytes, name: str) -> int:
         raise IntegrityError(f'expected the entry "{name}", the file is not a bundle', place=name) from error
     if info.name != name:
         raise IntegrityError(f'expected the entry "{name}", got {shown_name(info.name)}', place=name)
+    if info.type != tarfile.REGTYPE:
+        raise IntegrityError("expected a regular file, got another kind", place=name)
     if not 0 < info.size <= LARGEST_HEAD[name]:
-        raise IntegrityError(f"expected at most {LARGEST_HEAD[name]} bytes, got {info.size}", place=name)
+        raise IntegrityError(f"expected 1 to {LARGEST_HEAD[name]} bytes, got {info.size}", place=name)
     if block != header(name, info.size):
         raise IntegrityError("expected a plain regular file, its header says more", place=name)
     return info.size
@@ -197,7 +199,7 @@ def _shown(block: bytes, name: str, size: int) -> str:
         return "something that is no tar header"
     if (info.name, info.size, info.type) == (name, size, tarfile.REGTYPE):
         return "this name and size in another form, or with another owner, mode or time"
-    kind = "" if info.isreg() else ", not a regular file"
+    kind = "" if info.type == tarfile.REGTYPE else ", not a regular file"
     return f"{shown_name(info.name)} ({info.size} bytes{kind})"
 
 

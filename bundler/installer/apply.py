@@ -16,6 +16,7 @@ from bundler.installer.facts import GROUND
 from bundler.installer.journal import Journal
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan
+from bundler.installer.room import is_full, told_room
 from bundler.installer.steps import STEPS
 from bundler.installer.steps.release import NEW
 from bundler.installer.steps.step import Action, Job, Step
@@ -54,7 +55,7 @@ def apply(plan: Plan, job: Job) -> tuple[Done, ...]:
         journal.end("undone" if not problems else "half undone")
         if job.facts.is_fresh and not problems:
             _remove_traces(job)
-        raise _told(error, begun, problems) from error
+        raise _told(error, begun, problems, told_room(plan, job.layout) if is_full(error) else "") from error
     journal.end("done")
     return tuple(done)
 
@@ -114,15 +115,16 @@ def _undo(begun: Sequence[Step], job: Job, journal: Journal) -> list[str]:
     return problems
 
 
-def _told(error: BaseException, begun: Sequence[Step], problems: Sequence[str]) -> BaseException:
-    """Add to an error what became of the host."""
+def _told(error: BaseException, begun: Sequence[Step], problems: Sequence[str], room: str) -> BaseException:
+    """Add to an error what became of the host, and what room there is now."""
     if not isinstance(error, FerryError):
         return error
     step = begun[-1].NAME if begun else "journal"
     after = f"step {step} failed; this host is as it was before"
     if problems:
         after = f"step {step} failed, and this could not be undone: {'; '.join(problems)}; run the install again"
-    return type(error)(error.message, place=error.place, hint=f"{error.hint}; {after}" if error.hint else after)
+    hint = "; ".join(filter(None, (error.hint, room, after)))
+    return type(error)(error.message, place=error.place, hint=hint)
 
 
 def _remove_traces(job: Job) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from bundler.errors import IntegrityError
@@ -22,6 +22,7 @@ from bundler.model.driver import (
     driver_package,
     driver_package_document,
 )
+from bundler.model.path import folded
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
 
@@ -43,6 +44,8 @@ SIGNED, UNSIGNED = "signed", "unsigned/"
 # These become arguments of container runtimes.
 _IMAGE_NAME = r"[a-z0-9\[][a-z0-9.:\]-]*(/[a-z0-9._-]+)+(:[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}|@sha256:[0-9a-f]{64})"
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
+# What every file system takes, with room for the place that a path is put below.
+_LONGEST_NAME, _LONGEST_PATH = 255, 1024
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -223,13 +226,16 @@ def _check_places(items: Sequence[Item]) -> None:
     for index, item in enumerate(items):
         if not item.to:
             continue
-        parts = [part for part in item.to.split("/") if part not in ("", ".")]
-        place = unicodedata.normalize("NFC", "/".join(parts)).casefold()
+        place = folded(item.to)
         if place in taken:
             raise IntegrityError(
                 f'expected a place of its own, got "{item.to}" beside "{taken[place]}"', place=f"items[{index}].to"
             )
         taken[place] = item.to
+    for place, to in taken.items():
+        above = next((taken[str(one)] for one in PurePosixPath(place).parents if str(one) in taken), None)
+        if above is not None:
+            raise IntegrityError(f'expected a directory at "{above}", which "{to}" is in, got a file', place="items")
 
 
 def _entry(fields: Fields) -> Entry:
@@ -250,6 +256,11 @@ def _item(fields: Fields) -> Item:
     to = fields.text("to", "")
     if to.startswith("/") or ".." in to.split("/") or "\0" in to:
         raise fields.refuse("to", f'expected a relative path, got "{to}"')
+    if (
+        any(len(part.encode("utf-8", "surrogatepass")) > _LONGEST_NAME for part in to.split("/"))
+        or len(to) > _LONGEST_PATH
+    ):
+        raise fields.refuse("to", f"expected names of at most {_LONGEST_NAME} bytes, got a longer one")
     kind = fields.text("kind")
     driver = driver_package(fields.mapping("driver")) if kind == "driver" else None
     return Item(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import PurePosixPath
 
 from bundler.model.document import Fields, describe
@@ -30,6 +31,12 @@ def is_relative(text: str) -> bool:
     """Say whether a path leads to somewhere below where it starts."""
     parts = PurePosixPath(text).parts
     return bool(parts) and not text.startswith("/") and ".." not in parts and "\\" not in text and text.isprintable()
+
+
+def folded(path: str) -> str:
+    """Return a relative path as a file system sees it that tells neither cases nor forms of Unicode from each other."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", "/".join(parts)).casefold())
 
 
 def absolute_path(fields: Fields, key: str) -> str:

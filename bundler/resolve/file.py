@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from bundler.errors import RecipeError
 from bundler.model.files import FileSource, LockedPath, source_root
+from bundler.model.path import folded
 from bundler.resolve.digests import Digests, Measured
 from bundler.resolve.weights import check_weights, find_snapshot, is_pickle, is_pickle_index, snapshot_purl
 
@@ -41,14 +42,15 @@ def resolve_files(
         RecipeError: a source is missing, leads out of the recipe, holds a link or special file, or two
             sources name one place.
     """
-    taken: set[str] = set()
+    taken: dict[str, str] = {}
     found: list[_Found] = []
     locked: list[LockedPath] = []
     for index, source in enumerate(sources):
         for path, to in _expand(source, directory, index=index):
-            if to in taken:
-                raise RecipeError(f'two sources name "{to}"', place=f"files[{index}].to")
-            taken.add(to)
+            other = taken.setdefault(folded(to), to)
+            if len(taken) == len(found) + len(locked):
+                same = "" if other == to else f', which is "{other}" where cases or forms of Unicode are one'
+                raise RecipeError(f'two sources name "{to}"{same}', place=f"files[{index}].to")
             if path is None:
                 locked.append(_locked_url(source, before, length))
             else:
