@@ -97,6 +97,7 @@ class Checks:
         self._reading = reading
         self._errors: list[tuple[int, FerryError]] = []
         self._lock = threading.Lock()
+        self._is_over = False
         self._open_pieces: dict[int, int] = {}
 
     def run(self, all_spans: Sequence[Span], end: int) -> None:
@@ -142,11 +143,17 @@ class Checks:
         raise IntegrityError(f"{len(found)} places are damaged:{lines}", hint=found[0].hint)
 
     def _guarded(self, job: Callable[[], None], at: int) -> None:
+        """Note damage and go on; after any other error nothing more is begun."""
+        if self._is_over:
+            return
         try:
             job()
         except IntegrityError as error:
             with self._lock:
                 self._errors.append((at, error))
+        except BaseException:
+            self._is_over = True
+            raise
 
     def _jobs(self, all_spans: Sequence[Span]) -> Iterator[tuple[Callable[[], None], int]]:
         for span in all_spans:
