@@ -11,6 +11,8 @@ from pathlib import Path
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan
 
+# An undo writes back settings, units and a few small files.
+_KEPT, _KEPT_BYTES = "room-for-undo", 1024 * 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -22,6 +24,20 @@ class Room:
     needed_bytes: int
     free_bytes: int
     out_of_files: bool
+
+
+def keep_room(layout: Layout) -> None:
+    """Take some room for the time of a run, so that it can be undone on a disk that became full."""
+    fd = os.open(layout.state / _KEPT, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, _KEPT_BYTES)
+    finally:
+        os.close(fd)
+
+
+def give_room(layout: Layout) -> None:
+    """Give back what `keep_room` took."""
+    (layout.state / _KEPT).unlink(missing_ok=True)
 
 
 def is_full(error: BaseException | None) -> bool:
@@ -70,4 +86,4 @@ def _there(path: Path) -> Path:
 
 def _told(room: Room) -> str:
     files = " and no inode" if room.out_of_files else ""
-    return f"{' and '.join(room.places)}: {room.needed_bytes} bytes needed, {room.free_bytes}{files} free"
+    return f"{' and '.join(room.places)}: at least {room.needed_bytes} bytes needed, {room.free_bytes}{files} free"
