@@ -16,7 +16,8 @@ def layer_bomb(plain_bytes: int) -> bytes:
     info = tarfile.TarInfo("zeros")
     info.size = plain_bytes
     first = info.tobuf(tarfile.GNU_FORMAT)
-    repeats = plain_bytes // _LONGEST_MATCH
+    # What is more than the file ends the archive.
+    repeats = -(-(plain_bytes + 1536) // _LONGEST_MATCH)
     zeros = bytes(1 + repeats * _LONGEST_MATCH)
     stored = b"\0" + struct.pack("<HH", len(first), len(first) ^ 0xFFFF) + first
     trailer = struct.pack("<II", zlib.crc32(zeros, zlib.crc32(first)), (len(first) + len(zeros)) & 0xFFFFFFFF)
