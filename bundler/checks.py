@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from bundler.archive import BLOCK, END, Span, file_name, is_header, padding, refused_header, unreadable
+from bundler.archive import BLOCK, END, Span, file_name, is_header, padding, refused_header, shown_name, unreadable
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest
@@ -128,7 +128,7 @@ class Checks:
         # Only damage asks, so that nobody keeps a table of items.
         carried = [item for item in self._manifest.items if item.descriptor.sha256 == span.entry.sha256]
         more = f" and {len(carried) - 1} more" if len(carried) > 1 else ""
-        item = f' ({carried[0].kind} "{carried[0].name}"{more})' if carried else ""
+        item = f" ({carried[0].kind} {shown_name(carried[0].name)}{more})" if carried else ""
         inside = offset - span.data + span.part.start
         start = f" from byte {inside} on" if offset >= span.data and 0 < inside < span.entry.size else ""
         return f'"{span.entry.name}"{item}{start} at offset {offset} of "{self._file}"'
@@ -169,7 +169,12 @@ class Checks:
         def job() -> None:
             if piece.start == part.start:
                 self._check_frame(span)
-            self._hash(span, piece)
+            try:
+                self._hash(span, piece, self._reading)
+            except IntegrityError:
+                if self._note_damaged_chunks(span, piece):
+                    return
+                raise
             with self._lock:
                 self._open_pieces[span.header] -= 1
                 last = self._open_pieces[span.header] == 0
@@ -189,10 +194,24 @@ class Checks:
                 f"expected zero padding of {count} bytes, got other bytes", place=self._place(span, at), hint=_DAMAGED
             )
 
-    def _hash(self, span: Span, piece: Piece) -> None:
+    def _note_damaged_chunks(self, span: Span, piece: Piece) -> bool:
+        """Look once more where in a large blob the damage is that was hashed as a whole; say whether it was found."""
+        if piece.algorithm == "sm3" or not span.entry.chunks:
+            return False
+        found: list[tuple[int, FerryError]] = []
+        for chunk in pieces_of(span.part, "sm3"):
+            try:
+                self._hash(span, chunk, Reading())
+            except IntegrityError as error:
+                found.append((span.data + chunk.start - span.part.start, error))
+        with self._lock:
+            self._errors += found
+        return bool(found)
+
+    def _hash(self, span: Span, piece: Piece, reading: Reading) -> None:
         entry, start, length = span.entry, piece.start, piece.length
         at = span.data + start - span.part.start
-        sink = self._reading.sink_for(entry)
+        sink = reading.sink_for(entry)
         digest = piece.new_digest()
         buffer = memoryview(bytearray(min(PIECE_BYTES, length)))
         done = 0
@@ -204,7 +223,7 @@ class Checks:
             digest.update(view[:count])
             if sink is not None:
                 sink.write(entry, start + done, view[:count])
-            self._reading.advance(count)
+            reading.advance(count)
             done += count
         got = digest.hexdigest()
         if done < length:

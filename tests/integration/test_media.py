@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -41,9 +42,9 @@ def stick(tmp_path: Path) -> Iterator[BadMedium]:
         yield medium
 
 
-def refusal(path: Path, reading: Reading | None = None) -> FerryError:
+def refusal(path: Path, *, algorithm: str = "sm3") -> FerryError:
     with pytest.raises(FerryError) as caught:
-        verify(path, POLICY, now=NOW, reading=reading)
+        verify(path, replace(POLICY, algorithm=algorithm), now=NOW)
     return caught.value
 
 
@@ -92,14 +93,15 @@ def test_a_bad_end_is_told(stick: BadMedium) -> None:
     )
 
 
-def test_chunks_of_a_large_blob_are_told_with_their_volume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["sm3", "sha256"])
+def test_chunks_of_a_large_blob_are_told_with_their_volume(tmp_path: Path, algorithm: str) -> None:
     blob = Random(3).randbytes(65 * 1024 * 1024)
     data = packed(*small_manifest([b"small", blob]))
     span = spoiltar.blobs(data)[1]
     bad = [span.data + CHUNK_BYTES + 300_000, span.data + 3 * CHUNK_BYTES + 5]
     with BadMedium(tmp_path / "stick", {"big.tar": data}) as medium:
         medium.faults.bad["big.tar"] = [(at, at + 1) for at in bad]
-        error = refusal(medium.path / "big.tar")
+        error = refusal(medium.path / "big.tar", algorithm=algorithm)
     lines = str(error).splitlines()
     assert lines[0] == "2 places are damaged:"
     for line, at in zip(lines[1:], bad, strict=True):

@@ -11,8 +11,11 @@ from typing import Any
 
 import golden
 import pytest
+from click.testing import CliRunner
 from hosts import Host
+from refusals import volumes
 
+from bundler.cli import ferry
 from bundler.errors import FerryError, HostError
 
 ROWS: dict[str, Any] = json.loads((golden.GOLDEN / golden.EXPECTED).read_text())
@@ -116,3 +119,24 @@ def test_the_script_tells_what_differs(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "more.tar").write_bytes(b"")
     assert golden.main(["--check", "--directory", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "differs: good.tar\ndiffers: more.tar\n"
+
+
+def test_volumes_of_two_bundles_are_not_taken_for_one(tmp_path: Path) -> None:
+    paths = [tmp_path / "plain.vol1of2.tar", tmp_path / "plain.vol2of2.tar"]
+    for path, data in zip(paths, (volumes()[0], volumes("other")[1]), strict=True):
+        path.write_bytes(data)
+    (tmp_path / golden.TRUST).write_bytes((golden.GOLDEN / golden.TRUST).read_bytes())
+    done = CliRunner().invoke(ferry, ["verify", *map(str, paths), "--trust", str(tmp_path / golden.TRUST)])
+    assert str(done.exception) == (
+        f"1 volumes are damaged:\n  {paths[1]}: {paths[1]}: expected volumes of one bundle, this is of another"
+    )
+    host = Host(tmp_path / "host")
+    before = host.listing()
+    with pytest.raises(FerryError) as caught:
+        host.install(paths[0], dry_run=True)
+    assert str(caught.value) == (
+        "1 of 2 volumes are damaged:\n"
+        f"  volume 2: {paths[1]}: expected volume 2 of the same cut, got volume 2 of another"
+    )
+    assert caught.value.hint == "carry again: volumes 2 of 2"
+    assert host.listing() == before
