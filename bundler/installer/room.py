@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan
+from bundler.installer.preflight import RESERVE_BYTES
 
 # An undo writes back settings, units and a few small files.
 _KEPT, _KEPT_BYTES = "room-for-undo", 1024 * 1024
@@ -18,7 +19,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Room:
-    """One file system: the places on it, what they need, and what can be written there."""
+    """One file system: the places on it, what they need with the reserve of a preflight, and what can be written."""
 
     places: tuple[str, ...]
     needed_bytes: int
@@ -70,7 +71,7 @@ def _room(places: Sequence[tuple[Path, int]], layout: Layout) -> Room:
     system = os.statvfs(_there(places[0][0]))
     return Room(
         places=tuple(f"/{place.relative_to(layout.root)}" for place, needed in places if needed),
-        needed_bytes=sum(needed for _, needed in places),
+        needed_bytes=sum(needed for _, needed in places) + RESERVE_BYTES,
         free_bytes=system.f_bavail * system.f_frsize,
         # A file system without a fixed number of files says 0 of both.
         out_of_files=bool(system.f_files) and not system.f_favail,
@@ -86,4 +87,4 @@ def _there(path: Path) -> Path:
 
 def _told(room: Room) -> str:
     files = " and no inode" if room.out_of_files else ""
-    return f"{' and '.join(room.places)}: at least {room.needed_bytes} bytes needed, {room.free_bytes}{files} free"
+    return f"{' and '.join(room.places)}: {room.needed_bytes} bytes needed, {room.free_bytes}{files} free"

@@ -22,8 +22,8 @@ RESERVE = 64 * 1024 * 1024
 KEPT = 1024 * 1024
 STEP = 8 * 1024
 HINT = re.compile(
-    r"/var/lib/ferry and /opt/ferry: at least [0-9]+ bytes needed, (?P<free>[0-9]+) free; step (?P<step>\w+) failed; "
-    "this host is as it was before"
+    r"/var/lib/ferry and /opt/ferry: (?P<needed>[0-9]+) bytes needed, (?P<free>[0-9]+) free; "
+    r"step (?P<step>\w+) failed; this host is as it was before"
 )
 
 
@@ -83,7 +83,7 @@ def test_a_disk_that_fills_up_at_any_point_leaves_the_host_as_it_was(
         assert "No space left on device" in error.message
         told = HINT.fullmatch(error.hint or "")
         assert told is not None, error.hint
-        assert int(told["free"]) <= left
+        assert int(told["free"]) <= left < RESERVE < int(told["needed"])
         assert host.listing() == before, f"{left} bytes left"
         assert host.systemd.enabled == enabled
         steps.append(told["step"])
