@@ -22,7 +22,7 @@ from bundler.model.driver import (
     driver_package,
     driver_package_document,
 )
-from bundler.model.path import folded
+from bundler.model.path import TOO_LONG, folded, is_short
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
 
@@ -44,8 +44,6 @@ SIGNED, UNSIGNED = "signed", "unsigned/"
 # These become arguments of container runtimes.
 _IMAGE_NAME = r"[a-z0-9\[][a-z0-9.:\]-]*(/[a-z0-9._-]+)+(:[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}|@sha256:[0-9a-f]{64})"
 _BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
-# What every file system takes, with room for the place that a path is put below.
-_LONGEST_NAME, _LONGEST_PATH = 255, 1024
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -256,11 +254,8 @@ def _item(fields: Fields) -> Item:
     to = fields.text("to", "")
     if to.startswith("/") or ".." in to.split("/") or "\0" in to:
         raise fields.refuse("to", f'expected a relative path, got "{to}"')
-    if (
-        any(len(part.encode("utf-8", "surrogatepass")) > _LONGEST_NAME for part in to.split("/"))
-        or len(to) > _LONGEST_PATH
-    ):
-        raise fields.refuse("to", f"expected names of at most {_LONGEST_NAME} bytes, got a longer one")
+    if not is_short(to):
+        raise fields.refuse("to", TOO_LONG)
     kind = fields.text("kind")
     driver = driver_package(fields.mapping("driver")) if kind == "driver" else None
     return Item(

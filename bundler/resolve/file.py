@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from bundler.errors import RecipeError
 from bundler.model.files import FileSource, LockedPath, source_root
-from bundler.model.path import folded
+from bundler.model.path import TOO_LONG, folded, is_short
 from bundler.resolve.digests import Digests, Measured
 from bundler.resolve.weights import check_weights, find_snapshot, is_pickle, is_pickle_index, snapshot_purl
 
@@ -42,15 +42,20 @@ def resolve_files(
         RecipeError: a source is missing, leads out of the recipe, holds a link or special file, or two
             sources name one place.
     """
+    named: set[str] = set()
     taken: dict[str, str] = {}
     found: list[_Found] = []
     locked: list[LockedPath] = []
     for index, source in enumerate(sources):
         for path, to in _expand(source, directory, index=index):
-            other = taken.setdefault(folded(to), to)
-            if len(taken) == len(found) + len(locked):
-                same = "" if other == to else f', which is "{other}" where cases or forms of Unicode are one'
-                raise RecipeError(f'two sources name "{to}"{same}', place=f"files[{index}].to")
+            if not is_short(to):
+                raise RecipeError(TOO_LONG, place=f"files[{index}].to")
+            if (other := taken.setdefault(folded(to), to)) != to:
+                one = f'two sources name one place where cases or forms of Unicode are one, "{other}" and "{to}"'
+                raise RecipeError(one, place=f"files[{index}].to")
+            if to in named:
+                raise RecipeError(f'two sources name "{to}"', place=f"files[{index}].to")
+            named.add(to)
             if path is None:
                 locked.append(_locked_url(source, before, length))
             else:
