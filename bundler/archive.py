@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import queue
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bundler.errors import IntegrityError
+from bundler.errors import FerryError, HostError, IntegrityError
 from bundler.model.descriptor import MTIME
 from bundler.model.manifest import FIXED_NAMES, HEAD_NAMES, Entry, Manifest
 from bundler.model.volume import Part
@@ -26,6 +28,8 @@ LARGEST_HEAD = dict(zip(HEAD_NAMES, (256 * _MIB, 1024, 256 * _MIB, 4 * _MIB), st
 _QUEUED = 8
 # What follows a head of three entries, in a bundle and in a volume.
 _BEHIND_OLD_HEAD = (FIXED_NAMES[0], "volume.json")
+# What the system says once a stick is pulled out, a drive is opened, or a network file system is gone.
+_GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.ENOTCONN, errno.ESTALE, errno.ESHUTDOWN})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,22 +93,58 @@ def total_size(manifest: Manifest, start: int) -> int:
     return start + sum(BLOCK + entry.size + padding(entry.size) for entry in manifest.entries) + len(END)
 
 
+def unreadable(error: OSError, place: str) -> FerryError:
+    """Return what it means that a medium cannot be read: damaged there, or no longer here at all."""
+    if error.errno in _GONE:
+        return HostError(
+            f"the medium is gone: {error.strerror}", place=place, hint="put it in again and run the same command again"
+        )
+    return IntegrityError(
+        f"the medium cannot be read: {error.strerror}",
+        place=place,
+        hint="clean or replace the medium and carry the bundle again",
+    )
+
+
+@contextmanager
+def medium(stream: BinaryIO) -> Iterator[None]:
+    """Tell of a medium that fails in the words of `unreadable`.
+
+    Raises:
+        IntegrityError, HostError: it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(error, f'the head of "{file_name(stream)}"') from error
+
+
+def file_name(stream: BinaryIO) -> str:
+    """Return what the file of a stream is called."""
+    return os.path.basename(str(getattr(stream, "name", "the bundle")))  # noqa: PTH119 (the name may be no path)
+
+
 def read_head(stream: BinaryIO) -> Head:
     """Read the head of a bundle: a few kilobytes to a few megabytes, nothing behind it.
 
     Raises:
-        IntegrityError: the file does not begin as a bundle does.
+        IntegrityError: the file does not begin as a bundle does, or cannot be read.
+        HostError: the medium is gone.
     """
     contents = []
-    for name in HEAD_NAMES:
-        block = stream.read(BLOCK)
-        size = _size_of(block, name)
-        data = stream.read(size)
-        if len(data) != size or stream.read(padding(size)) != bytes(padding(size)):
-            raise IntegrityError(f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name)
-        contents.append(data)
-    manifest, signature, envelope, trust = contents
-    return Head(manifest=manifest, signature=signature, envelope=envelope, trust=trust, end=stream.tell())
+    with medium(stream):
+        for name in HEAD_NAMES:
+            contents.append(_head_entry(stream, name))
+        manifest, signature, envelope, trust = contents
+        return Head(manifest=manifest, signature=signature, envelope=envelope, trust=trust, end=stream.tell())
+
+
+def _head_entry(stream: BinaryIO, name: str) -> bytes:
+    size = _size_of(stream.read(BLOCK), name)
+    data = stream.read(size)
+    if len(data) != size or stream.read(padding(size)) != bytes(padding(size)):
+        raise IntegrityError(f'expected {size} bytes of "{name}", the file ends or goes on otherwise', place=name)
+    return data
 
 
 def head_places(stream: BinaryIO) -> Iterator[tuple[str, int, int]]:
@@ -138,38 +178,50 @@ def _size_of(block: bytes, name: str) -> int:
             hint="build it again with this Ferry: ferry build",
         )
     if info.name != name:
-        raise IntegrityError(f'expected the entry "{name}", got "{info.name[:100]}"', place=name)
+        raise IntegrityError(f'expected the entry "{name}", got {shown_name(info.name)}', place=name)
+    if info.type != tarfile.REGTYPE:
+        raise IntegrityError("expected a regular file, got another kind", place=name)
     if not 0 < info.size <= LARGEST_HEAD[name]:
-        raise IntegrityError(f"expected at most {LARGEST_HEAD[name]} bytes, got {info.size}", place=name)
+        raise IntegrityError(f"expected 1 to {LARGEST_HEAD[name]} bytes, got {info.size}", place=name)
     if block != header(name, info.size):
         raise IntegrityError("expected a plain regular file, its header says more", place=name)
     return info.size
 
 
-def check_header(block: bytes, span: Span) -> None:
-    """Check that the block at an entry's place is its header, byte for byte.
+def is_header(block: bytes, span: Span) -> bool:
+    """Say whether the block at an entry's place is its header, byte for byte."""
+    return block == header(span.part.name, span.part.length)
 
-    Raises:
-        IntegrityError: it is not; the message says what stands there.
-    """
-    if block == header(span.part.name, span.part.length):
-        return
-    raise IntegrityError(
-        f'expected the header of "{span.part.name}" ({span.part.length} bytes), got {_shown(block)}',
-        place=f"offset {span.header}",
+
+def refused_header(block: bytes, span: Span, place: str) -> IntegrityError:
+    """Return the error of a block that is not the header that it must be; the message says what it is."""
+    name, size = span.part.name, span.part.length
+    return IntegrityError(
+        f"expected the header of a file of {size} bytes, got {_shown(block, name, size)}",
+        place=place,
         hint="an entry is missing, added, renamed, of another size or kind: carry the bundle again",
     )
 
 
-def _shown(block: bytes) -> str:
+def _shown(block: bytes, name: str, size: int) -> str:
+    if len(block) < BLOCK:
+        return "the end of the file"
     if not any(block):
         return "the end of the archive"
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
     except (tarfile.HeaderError, ValueError):
         return "something that is no tar header"
-    kind = "" if info.isreg() else ", not a regular file"
-    return f'"{info.name[:100]}" ({info.size} bytes{kind})'
+    if (info.name, info.size, info.type) == (name, size, tarfile.REGTYPE):
+        return "this name and size in another form, or with another owner, mode or time"
+    kind = "" if info.type == tarfile.REGTYPE else ", not a regular file"
+    return f"{shown_name(info.name)} ({info.size} bytes{kind})"
+
+
+def shown_name(name: str) -> str:
+    """Return a name out of a file that nobody believes yet, shortened, without what a terminal would obey."""
+    printable = (one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in name[:100])
+    return f'"{"".join(printable)}"'
 
 
 def pack(

@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from bundler.archive import BLOCK, END, Span, check_header, padding
+from bundler.archive import BLOCK, END, Span, file_name, is_header, padding, refused_header, shown_name, unreadable
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest
@@ -18,7 +18,7 @@ from bundler.model.volume import Part
 from bundler.store import PIECE_BYTES
 from keystore import sm3
 
-_SHOWN = 5
+_DAMAGED = "the medium or the copy is damaged, or someone changed it: carry the bundle again"
 
 
 class Sink(Protocol):
@@ -89,12 +89,15 @@ def pieces_of(part: Part, algorithm: str) -> Iterator[Piece]:
 class Checks:
     """Checks what stands in a tar on all cores: one piece of work per entry, one per chunk of a large entry."""
 
-    def __init__(self, fd: int, algorithm: str, reading: Reading) -> None:
-        self._fd = fd
+    def __init__(self, stream: BinaryIO, manifest: Manifest, algorithm: str, reading: Reading) -> None:
+        self._fd = stream.fileno()
+        self._file = file_name(stream)
+        self._manifest = manifest
         self._algorithm = algorithm
         self._reading = reading
         self._errors: list[tuple[int, FerryError]] = []
         self._lock = threading.Lock()
+        self._is_over = False
         self._open_pieces: dict[int, int] = {}
 
     def run(self, all_spans: Sequence[Span], end: int) -> None:
@@ -102,6 +105,7 @@ class Checks:
 
         Raises:
             IntegrityError: all that is damaged. A sink's own errors pass through.
+            HostError: the medium is gone.
         """
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             try:
@@ -110,9 +114,24 @@ class Checks:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        if _read(self._fd, len(END), end) != END:
-            self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
+        self._guarded(lambda: self._check_end(end), end)
         self._raise()
+
+    def _check_end(self, end: int) -> None:
+        if self._read(len(END), end) != END:
+            raise IntegrityError("expected the end of the archive", place=self._place(None, end), hint=_DAMAGED)
+
+    def _place(self, span: Span | None, offset: int) -> str:
+        """Say what stands at an offset: the entry, whose it is, where in it, and in which file of the medium."""
+        if span is None:
+            return f'offset {offset} of "{self._file}"'
+        # Only damage asks, so that nobody keeps a table of items.
+        carried = [item for item in self._manifest.items if item.descriptor.sha256 == span.entry.sha256]
+        more = f" and {len(carried) - 1} more" if len(carried) > 1 else ""
+        item = f" ({carried[0].kind} {shown_name(carried[0].name)}{more})" if carried else ""
+        inside = offset - span.data + span.part.start
+        start = f" from byte {inside} on" if offset >= span.data and 0 < inside < span.entry.size else ""
+        return f'"{span.entry.name}"{item}{start} at offset {offset} of "{self._file}"'
 
     def _raise(self) -> None:
         if not self._errors:
@@ -120,16 +139,21 @@ class Checks:
         found = [error for _, error in sorted(self._errors, key=lambda pair: pair[0])]
         if len(found) == 1:
             raise found[0]
-        lines = "".join(f"\n  {error}" for error in found[:_SHOWN])
-        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise IntegrityError(f"{len(found)} places are damaged:{lines}{more}", hint=found[0].hint)
+        lines = "".join(f"\n  {error}" for error in found)
+        raise IntegrityError(f"{len(found)} places are damaged:{lines}", hint=found[0].hint)
 
     def _guarded(self, job: Callable[[], None], at: int) -> None:
+        """Note damage and go on; after any other error nothing more is begun."""
+        if self._is_over:
+            return
         try:
             job()
         except IntegrityError as error:
             with self._lock:
                 self._errors.append((at, error))
+        except BaseException:
+            self._is_over = True
+            raise
 
     def _jobs(self, all_spans: Sequence[Span]) -> Iterator[tuple[Callable[[], None], int]]:
         for span in all_spans:
@@ -144,11 +168,13 @@ class Checks:
 
         def job() -> None:
             if piece.start == part.start:
-                check_header(_read(self._fd, BLOCK, span.header), span)
-                rest = padding(part.length)
-                if _read(self._fd, rest, span.data + part.length) != bytes(rest):
-                    raise IntegrityError("expected zero padding", place=f'behind "{part.name}"')
-            self._hash(span, piece)
+                self._check_frame(span)
+            try:
+                self._hash(span, piece, self._reading)
+            except IntegrityError:
+                if self._note_damaged_chunks(span, piece):
+                    return
+                raise
             with self._lock:
                 self._open_pieces[span.header] -= 1
                 last = self._open_pieces[span.header] == 0
@@ -157,46 +183,71 @@ class Checks:
 
         return job
 
-    def _hash(self, span: Span, piece: Piece) -> None:
+    def _check_frame(self, span: Span) -> None:
+        """Check what stands around the data."""
+        block = self._read(BLOCK, span.header, span)
+        if not is_header(block, span):
+            raise refused_header(block, span, self._place(span, span.header))
+        count, at = padding(span.part.length), span.data + span.part.length
+        if self._read(count, at, span) != bytes(count):
+            raise IntegrityError(
+                f"expected zero padding of {count} bytes, got other bytes", place=self._place(span, at), hint=_DAMAGED
+            )
+
+    def _note_damaged_chunks(self, span: Span, piece: Piece) -> bool:
+        """Look once more where in a large blob the damage is that was hashed as a whole; say whether it was found."""
+        if piece.algorithm == "sm3" or not span.entry.chunks:
+            return False
+        found: list[tuple[int, FerryError]] = []
+        for chunk in pieces_of(span.part, "sm3"):
+            try:
+                self._hash(span, chunk, Reading())
+            except IntegrityError as error:
+                found.append((span.data + chunk.start - span.part.start, error))
+        with self._lock:
+            self._errors += found
+        return bool(found)
+
+    def _hash(self, span: Span, piece: Piece, reading: Reading) -> None:
         entry, start, length = span.entry, piece.start, piece.length
         at = span.data + start - span.part.start
-        sink = self._reading.sink_for(entry)
+        sink = reading.sink_for(entry)
         digest = piece.new_digest()
         buffer = memoryview(bytearray(min(PIECE_BYTES, length)))
         done = 0
         while done < length:
             view = buffer[: min(PIECE_BYTES, length - done)]
-            count = _read_into(self._fd, view, at + done)
+            count = self._read_into(view, at + done, span)
             if count == 0:
                 break
             digest.update(view[:count])
             if sink is not None:
                 sink.write(entry, start + done, view[:count])
-            self._reading.advance(count)
+            reading.advance(count)
             done += count
         got = digest.hexdigest()
+        if done < length:
+            raise IntegrityError(
+                f"expected {length} bytes, the file ended after {done}: it was cut short while it was read",
+                place=self._place(span, at),
+                hint="leave the medium alone and run the same command again",
+            )
         if got != piece.digest:
             raise IntegrityError(
                 f"expected {piece.algorithm} {piece.digest}, got {got}",
-                place=f'"{entry.name}" at offset {at}',
-                hint="the medium or the copy is damaged, or someone changed it: carry the bundle again",
+                place=self._place(span, at),
+                hint=_DAMAGED,
             )
 
+    def _read(self, count: int, offset: int, span: Span | None = None) -> bytes:
+        buffer = memoryview(bytearray(count))
+        done = 0
+        while done < count and (got := self._read_into(buffer[done:], offset + done, span)):
+            done += got
+        return bytes(buffer[:done])
 
-def _read(fd: int, count: int, offset: int) -> bytes:
-    buffer = memoryview(bytearray(count))
-    done = 0
-    while done < count and (got := _read_into(fd, buffer[done:], offset + done)):
-        done += got
-    return bytes(buffer[:done])
-
-
-def _read_into(fd: int, view: memoryview, offset: int) -> int:
-    try:
-        return os.preadv(fd, [view], offset)
-    except OSError as error:
-        raise IntegrityError(
-            f"the medium cannot be read: {error.strerror}",
-            place=f"offset {offset}",
-            hint="clean or replace the medium and carry the bundle again",
-        ) from error
+    def _read_into(self, view: memoryview, offset: int, span: Span | None) -> int:
+        try:
+            return os.preadv(self._fd, [view], offset)
+        except OSError as error:
+            raise unreadable(error, self._place(span, offset)) from error

@@ -48,7 +48,8 @@ def make_runtime(debs: Sequence[Path], root: Path, *, platform: Platform, python
     """
     for deb in debs:
         with deb.open("rb") as stream:
-            unpack_tar(_data(stream, deb.name), root, place=_place, replace=True)
+            packed_bytes = os.fstat(stream.fileno()).st_size
+            unpack_tar(_data(stream, deb.name), root, packed_bytes=packed_bytes, place=_place, replace=True)
     for name in ("bin", "sbin", "lib", "lib64"):
         if (root / "usr" / name).is_dir():
             (root / name).symlink_to(f"usr/{name}")

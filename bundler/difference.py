@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from bundler.archive import BLOCK, check_header, read_head, spans
+from bundler.archive import BLOCK, is_header, read_head, refused_header, spans
 from bundler.checks import pieces_of
 from bundler.errors import IntegrityError
 from bundler.model.components import ComponentChange, compare_sboms
@@ -59,7 +59,9 @@ def _read(path: Path, policy: Policy, *, now: datetime) -> tuple[Manifest, bytes
 def _sbom(stream: BinaryIO, manifest: Manifest, start: int, algorithm: str) -> bytes:
     """Return the SBOM, its digest checked before anybody parses it."""
     span = next(span for span in spans(manifest, start) if span.entry.name == _SBOM)
-    check_header(os.pread(stream.fileno(), BLOCK, span.header), span)
+    block = os.pread(stream.fileno(), BLOCK, span.header)
+    if not is_header(block, span):
+        raise refused_header(block, span, f'"{_SBOM}" at offset {span.header} of {stream.name}')
     stream.seek(span.data)
     data = stream.read(span.entry.size)
     for piece in pieces_of(span.part, algorithm):

@@ -170,6 +170,10 @@ class Store:
         known = {"sm3": descriptor.sm3, "size": descriptor.size, "chunks": list(descriptor.chunks)}
         write_file(self.root / "known" / descriptor.sha256, json.dumps(known).encode(), durable=False)
 
+    def forget(self, sha256: str) -> None:
+        """Count a blob as not there: its record goes, and the next writer takes its place."""
+        (self.root / "known" / sha256).unlink(missing_ok=True)
+
     def _recorded(self, sha256: str) -> Descriptor | None:
         """Return what is recorded of a blob, if it is there and the record fits it."""
         try:

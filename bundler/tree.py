@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 from bundler.blob import BlobWriter
 from bundler.errors import IntegrityError
@@ -27,6 +27,12 @@ from bundler.store import PIECE_BYTES, Store
 _BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, ValueError, OverflowError)
 # What the system says of a name that it cannot make; a full disk is no fault of the archive.
 _UNFIT = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ})
+# What is compressed may become this many times as large, and this large in any case: more is a bomb.
+_MOST_TIMES = 100
+_ALWAYS_BYTES = 16 * 1024 * 1024
+# A name that takes more than this is a way to fill memory: tarfile reads it whole.
+_LONGEST_NAME_BYTES = 1024 * 1024
+_NAMES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 _GZIP_PIECE = 4 * 1024 * 1024
 _GZIP_LEVEL = 6
 # A gzip header and trailer (zlib manual, deflateInit2), the same in every Python, unlike what gzip.compress writes.
@@ -120,24 +126,65 @@ def unpack_layer(stream: BinaryIO, destination: Path) -> None:
         IntegrityError: a member leads out of the destination, is of a kind that has no place in a tree, or
             stands twice.
     """
+    packed_bytes = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
     with gzip.GzipFile(fileobj=stream) as plain:
-        unpack_tar(plain, destination)
+        unpack_tar(plain, destination, packed_bytes=packed_bytes)
+
+
+def most_bytes(packed_bytes: int) -> int:
+    """Return the most that something of this size may unpack to."""
+    return max(_ALWAYS_BYTES, _MOST_TIMES * packed_bytes)
+
+
+class _Bounded:
+    """A stream that ends with an error where a bomb begins."""
+
+    def __init__(self, stream: object, packed_bytes: int) -> None:
+        self._read: Callable[[int], bytes] = stream.read  # type: ignore[attr-defined]
+        self._packed_bytes = packed_bytes
+        self._left = most_bytes(packed_bytes)
+
+    def read(self, size: int) -> bytes:
+        data = self._read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise IntegrityError(
+                f"expected {self._packed_bytes} bytes to unpack to at most {most_bytes(self._packed_bytes)}, got more",
+                hint="it would fill the disk: whoever built the bundle must look at what is in it",
+            )
+        return data
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose name fits into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _NAMES and found.size > _LONGEST_NAME_BYTES:
+            raise tarfile.ReadError(f"a name takes {found.size} bytes, more than {_LONGEST_NAME_BYTES}")
+        return found
 
 
 def unpack_tar(
     stream: object,
     destination: Path,
     *,
+    packed_bytes: int | None = None,
     place: Callable[[str], str | None] = lambda name: name,
     replace: bool = False,
 ) -> None:
     """Unpack a tar from an uncompressed stream; `place` may rename a member or drop it (None).
 
+    `packed_bytes` is the size of what the stream is unpacked from, where it is: it bounds what is read.
+
     Files and directories are made with O_NOFOLLOW and O_EXCL below directories that this call opened; links
     are made last, so that nothing is ever written through one. With `replace` a file that is there is replaced.
     """
     links: list[tuple[str, str]] = []
-    with _refusing(), tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
+    bounded = stream if packed_bytes is None else _Bounded(stream, packed_bytes)
+    with _refusing(), tarfile.open(fileobj=bounded, mode="r|", tarinfo=_Member) as tar:  # type: ignore[call-overload]
         for member in tar:
             name = place(_checked(member.name))
             if name in (None, "", "."):

@@ -120,7 +120,7 @@ def verify(
         manifest, attested = read_manifest(head, policy, now=now)
         reading.started(manifest)
         _check_size(stream, manifest, head.end)
-        checks = Checks(stream.fileno(), policy.algorithm, reading)
+        checks = Checks(stream, manifest, policy.algorithm, reading)
         checks.run(list(spans(manifest, head.end)), total_size(manifest, head.end) - len(END))
     return VerifiedBundle(
         path=path,

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from bundler.archive import BLOCK, END, Head, Span, header, lay_out, pack_head, padding, read_head, spans
+from bundler.archive import BLOCK, END, Head, Span, header, lay_out, medium, pack_head, padding, read_head, spans
 from bundler.attest import Attested
 from bundler.checks import Checks, Reading
 from bundler.errors import HostError, IntegrityError, RecipeError
@@ -48,8 +48,9 @@ def is_volume(path: Path) -> bool:
     """
     with open_bundle(path) as stream:
         end = read_head(stream).end
-        stream.seek(end)
-        return stream.read(BLOCK) == header(NAME, LABEL_BYTES)
+        with medium(stream):
+            stream.seek(end)
+            return stream.read(BLOCK) == header(NAME, LABEL_BYTES)
 
 
 def volume_name(bundle: str, number: int, count: int) -> str:
@@ -160,7 +161,7 @@ def verify_volume(
         label = _label(stream, head)
         all_spans = list(lay_out(_parts(manifest, head, label), head.end + _LABEL_TAR_BYTES))
         _check_size(stream, all_spans)
-        Checks(stream.fileno(), policy.algorithm, reading).run(all_spans, _end(all_spans))
+        Checks(stream, manifest, policy.algorithm, reading).run(all_spans, _end(all_spans))
     return VerifiedVolume(path=path, label=label, manifest=manifest, head=head, attested=attested)
 
 
@@ -175,10 +176,12 @@ def read_label(path: Path) -> Label:
 
 
 def _label(stream: BinaryIO, head: Head) -> Label:
-    stream.seek(head.end)
-    if stream.read(BLOCK) != header(NAME, LABEL_BYTES):
+    with medium(stream):
+        stream.seek(head.end)
+        block, data = stream.read(BLOCK), stream.read(LABEL_BYTES)
+    if block != header(NAME, LABEL_BYTES):
         raise IntegrityError(f'expected the entry "{NAME}" behind the head, this is no volume', place=str(stream.name))
-    label = parse_label(stream.read(LABEL_BYTES))
+    label = parse_label(data)
     digest = hashlib.sha256(head.manifest).hexdigest()
     if label.manifest_sha256 != digest:
         raise IntegrityError(

@@ -19,6 +19,7 @@ from installer.sources import WheelFile
 from installer.utils import Scheme
 
 from bundler.errors import IntegrityError
+from bundler.tree import most_bytes
 
 # Starts the Python of the tree that the script stands in, wherever that tree is.
 _LAUNCHER = """\
@@ -94,12 +95,22 @@ def _install(wheel: tuple[str, Path], root: Path, python: str) -> int:
     destination = _Destination(scheme, interpreter=f"/usr/bin/python{python}", script_kind="posix")
     destination.python = python
     try:
+        _check_bomb(path)
         # A blob has no file name of its own, and a wheel's name is part of what it is.
         with _open_wheel(name, path) as source:
             install(source, destination, additional_metadata={"INSTALLER": b"ferry\n"})
     except (InstallerError, BadZipFile, FileExistsError, KeyError, ValueError) as error:
         raise IntegrityError(f"the wheel cannot be installed: {error}", place=name) from error
     return path.stat().st_size
+
+
+def _check_bomb(path: Path) -> None:
+    """Refuse a wheel whose files say that they are far larger than it; none becomes larger than it says."""
+    packed_bytes = path.stat().st_size
+    with ZipFile(path) as archive:
+        unpacked_bytes = sum(member.file_size for member in archive.infolist())
+    if unpacked_bytes > (most := most_bytes(packed_bytes)):
+        raise ValueError(f"expected {packed_bytes} bytes to unpack to at most {most}, got {unpacked_bytes}")
 
 
 class _open_wheel:  # noqa: N801 (used as a with-statement, like open)

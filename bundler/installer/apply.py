@@ -16,6 +16,7 @@ from bundler.installer.facts import GROUND
 from bundler.installer.journal import Journal
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan
+from bundler.installer.room import give_room, is_full, keep_room, told_room
 from bundler.installer.steps import STEPS
 from bundler.installer.steps.release import NEW
 from bundler.installer.steps.step import Action, Job, Step
@@ -42,29 +43,39 @@ def apply(plan: Plan, job: Job) -> tuple[Done, ...]:
     Raises:
         FerryError: a step failed; what this run did is undone, and the hint says so.
     """
-    journal = _begin(plan, job)
     begun: list[Step] = []
     done: list[Done] = []
+    journal: Journal | None = None
     try:
+        journal = _begin(plan, job)
         for action in plan.actions:
             begun.append(_STEPS[action.step])
             done.append(_run(action, job, journal))
     except BaseException as error:
+        give_room(job.layout)
         problems = _undo(begun, job, journal)
-        journal.end("undone" if not problems else "half undone")
+        if journal is not None:
+            # What cannot be written down is found by the next run, which looks at the host itself.
+            with suppress(HostError):
+                journal.end("undone" if not problems else "half undone")
         if job.facts.is_fresh and not problems:
             _remove_traces(job)
-        raise _told(error, begun, problems) from error
+        raise _told(error, begun, problems, told_room(plan, job.layout) if is_full(error) else "") from error
+    give_room(job.layout)
     journal.end("done")
     return tuple(done)
 
 
 def _begin(plan: Plan, job: Job) -> Journal:
     """Open the journal, note what this host is, and sweep up what a run that was cut off left half made."""
-    job.layout.state.mkdir(parents=True, exist_ok=True)
-    _sweep(job.layout)
-    if not (job.layout.state / ABSENT).exists():
-        write_file(job.layout.state / ABSENT, "".join(f"{path}\n" for path in job.facts.absent).encode())
+    try:
+        job.layout.state.mkdir(parents=True, exist_ok=True)
+        _sweep(job.layout)
+        keep_room(job.layout)
+        if not (job.layout.state / ABSENT).exists():
+            write_file(job.layout.state / ABSENT, "".join(f"{path}\n" for path in job.facts.absent).encode())
+    except OSError as error:
+        raise _of_disk(error, "journal") from error
     journal = Journal(job.layout.journal)
     journal.write(
         "plan",
@@ -94,35 +105,48 @@ def _run(action: Action, job: Job, journal: Journal) -> Done:
         _STEPS[action.step].apply(job)
     except OSError as error:
         # A full or broken disk is for the operator to mend, whichever step met it.
-        raise HostError(f"{error.strerror or error}", place=str(error.filename or action.step)) from error
+        raise _of_disk(error, action.step) from error
     seconds = time.monotonic() - began
     journal.write("done", step=action.step, seconds=round(seconds, 3))
     return Done(action=action, seconds=seconds)
 
 
-def _undo(begun: Sequence[Step], job: Job, journal: Journal) -> list[str]:
+def _of_disk(error: OSError, place: str) -> HostError:
+    return HostError(f"{error.strerror or error}", place=str(error.filename or place))
+
+
+def _undo(begun: Sequence[Step], job: Job, journal: Journal | None) -> list[str]:
     """Undo steps, the last one first; return what could not be undone."""
     problems = []
     for step in reversed(begun):
         try:
             step.undo(job)
-            journal.write("undone", step=step.NAME)
         except (FerryError, OSError) as error:
             problems.append(f"{step.NAME}: {error}")
-            with suppress(OSError):
-                journal.write("not undone", step=step.NAME, error=str(error))
+            _note(journal, "not undone", step=step.NAME, error=str(error))
+        else:
+            _note(journal, "undone", step=step.NAME)
     return problems
 
 
-def _told(error: BaseException, begun: Sequence[Step], problems: Sequence[str]) -> BaseException:
-    """Add to an error what became of the host."""
+def _note(journal: Journal | None, event: str, **fields: str) -> None:
+    """Write it down where that can be done: an undo goes on without."""
+    if journal is not None:
+        with suppress(HostError):
+            journal.write(event, **fields)
+
+
+def _told(error: BaseException, begun: Sequence[Step], problems: Sequence[str], room: str) -> BaseException:
+    """Add to an error what became of the host, and what room there is now."""
     if not isinstance(error, FerryError):
         return error
     step = begun[-1].NAME if begun else "journal"
     after = f"step {step} failed; this host is as it was before"
     if problems:
         after = f"step {step} failed, and this could not be undone: {'; '.join(problems)}; run the install again"
-    return type(error)(error.message, place=error.place, hint=f"{error.hint}; {after}" if error.hint else after)
+    # What a writer of the store advises is for a builder's cache.
+    hint = "; ".join(filter(None, (room or error.hint, after)))
+    return type(error)(error.message, place=error.place, hint=hint)
 
 
 def _remove_traces(job: Job) -> None:

@@ -42,25 +42,50 @@ class Journal:
     """The record of one run; closed by `end`.
 
     Files are numbered, because the clock of an isolated host may stand anywhere.
+
+    Raises:
+        HostError: the disk does not take it.
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        last = max((int(path.stem) for path in _files(directory)), default=0)
-        name = f"{last + 1:06}.jsonl"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._fd = os.open(directory / name, flags, 0o644)
+        self._directory = directory
+        with self._writing():
+            directory.mkdir(parents=True, exist_ok=True)
+            last = max((int(path.stem) for path in _files(directory)), default=0)
+            name = f"{last + 1:06}.jsonl"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            self._fd = os.open(directory / name, flags, 0o644)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HostError(f"the journal cannot be written: {error.strerror}", place=str(self._directory)) from error
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one record and wait until the disk has it."""
+        """Append one record and wait until the disk has it.
+
+        Raises:
+            HostError: the disk does not take it.
+        """
         line = json.dumps({"event": event, **fields}, ensure_ascii=False, sort_keys=True) + "\n"
-        os.write(self._fd, line.encode("utf-8", "surrogateescape"))
-        os.fsync(self._fd)
+        data = memoryview(line.encode("utf-8", "surrogateescape"))
+        with self._writing():
+            while data:
+                data = data[os.write(self._fd, data) :]
+            os.fsync(self._fd)
 
     def end(self, outcome: str) -> None:
-        """Append the last record and close."""
-        self.write(ENDED, outcome=outcome)
-        os.close(self._fd)
+        """Append the last record and close.
+
+        Raises:
+            HostError: the disk does not take it.
+        """
+        try:
+            self.write(ENDED, outcome=outcome)
+        finally:
+            os.close(self._fd)
 
 
 def unfinished_step(directory: Path) -> str | None:

@@ -80,9 +80,9 @@ _DRIVER_FACTOR = 4
 
 
 def store_bytes(wanted: Wanted, facts: Facts) -> int:
-    """Return what the blobs that are missing take in the store, in whole blocks."""
+    """Return what the blobs that are missing take in the store, in whole blocks, each with its record."""
     missing = [entry for entry in wanted.manifest.entries if facts.blobs.get(entry.sha256) != entry.size]
-    return sum(-(-entry.size // _BLOCK) * _BLOCK for entry in missing)
+    return sum((-(-entry.size // _BLOCK) + 1) * _BLOCK for entry in missing)
 
 
 def tree_bytes(wanted: Wanted, facts: Facts) -> int:

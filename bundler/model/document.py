@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from bundler.errors import FerryError
+from keystore import document as strict
+from keystore.errors import KeystoreError
 
 T = TypeVar("T")
 _MISSING = object()
@@ -18,6 +20,18 @@ _UNFIT = re.compile("[\0\ud800-\udfff]")
 LINE = r"[^\x00-\x1f\x7f]*"
 LINE_WORDS = "one line of text"
 _TYPES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
+
+
+def parse_json(data: bytes, *, place: str, error: type[FerryError]) -> dict[str, Any]:
+    """Return the one JSON object in `data`: UTF-8, each key once, no number that JSON does not have.
+
+    Raises:
+        FerryError: `error`, for anything else; two readers would not see the same in it.
+    """
+    try:
+        return strict.parse(data, place)
+    except KeystoreError as refused:
+        raise error(refused.message, place=place) from refused
 
 
 class Fields:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import Descriptor, chunk_count
-from bundler.model.document import Fields
+from bundler.model.document import Fields, parse_json
 from bundler.model.driver import (
     FILE_NAME,
     DriverNeed,
@@ -20,6 +22,7 @@ from bundler.model.driver import (
     driver_package,
     driver_package_document,
 )
+from bundler.model.path import TOO_LONG, folded, is_short
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
 
@@ -152,11 +155,7 @@ def parse_manifest(data: bytes) -> Manifest:
     Raises:
         IntegrityError: not a manifest of a format that this Ferry knows; the message names the field.
     """
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError("expected a manifest in JSON", place="ferry.json") from error
-    fields = Fields(document, place="", error=IntegrityError)
+    fields = Fields(parse_json(data, place="ferry.json", error=IntegrityError), place="", error=IntegrityError)
     form = fields.text("format")
     if form != FORMAT:
         raise fields.refuse("format", f'expected "{FORMAT}", got "{form}"', "use a Ferry that knows this format")
@@ -211,11 +210,30 @@ def _check(manifest: Manifest) -> None:
             raise IntegrityError(f'expected blobs/sha256/{entry.sha256}, got "{entry.name}"', place=f"entries[{index}]")
     if len(set(blobs)) != len(blobs):
         raise IntegrityError("a blob is listed twice", place="entries")
+    _check_places(manifest.items)
     carried = {entry.sha256: entry for entry in manifest.entries}
     for index, item in enumerate(manifest.items):
         held = carried.get(item.descriptor.sha256)
         if held is None or (held.size, held.sm3) != (item.descriptor.size, item.descriptor.sm3):
             raise IntegrityError(f'no entry carries "{item.name}"', place=f"items[{index}]")
+
+
+def _check_places(items: Sequence[Item]) -> None:
+    """Refuse two items for one place, also where a file system does not tell two names from each other."""
+    taken: dict[str, str] = {}
+    for index, item in enumerate(items):
+        if not item.to:
+            continue
+        place = folded(item.to)
+        if place in taken:
+            raise IntegrityError(
+                f'expected a place of its own, got "{item.to}" beside "{taken[place]}"', place=f"items[{index}].to"
+            )
+        taken[place] = item.to
+    for place, to in taken.items():
+        above = next((taken[str(one)] for one in PurePosixPath(place).parents if str(one) in taken), None)
+        if above is not None:
+            raise IntegrityError(f'expected a directory at "{above}", which "{to}" is in, got a file', place="items")
 
 
 def _entry(fields: Fields) -> Entry:
@@ -236,6 +254,8 @@ def _item(fields: Fields) -> Item:
     to = fields.text("to", "")
     if to.startswith("/") or ".." in to.split("/") or "\0" in to:
         raise fields.refuse("to", f'expected a relative path, got "{to}"')
+    if not is_short(to):
+        raise fields.refuse("to", TOO_LONG)
     kind = fields.text("kind")
     driver = driver_package(fields.mapping("driver")) if kind == "driver" else None
     return Item(

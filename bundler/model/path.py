@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import PurePosixPath
 
 from bundler.model.document import Fields, describe
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 1024
+TOO_LONG = f"expected names of at most {_LONGEST_NAME} bytes and {_LONGEST_PATH} characters in all, got a longer one"
 _PATH_HINT = "use a relative path with forward slashes and no '..'"
 
 
@@ -30,6 +33,17 @@ def is_relative(text: str) -> bool:
     """Say whether a path leads to somewhere below where it starts."""
     parts = PurePosixPath(text).parts
     return bool(parts) and not text.startswith("/") and ".." not in parts and "\\" not in text and text.isprintable()
+
+
+def is_short(path: str) -> bool:
+    """Say whether every file system takes a relative path, also below the place that it is put into."""
+    return len(path) <= _LONGEST_PATH and all(len(part.encode()) <= _LONGEST_NAME for part in path.split("/"))
+
+
+def folded(path: str) -> str:
+    """Return a relative path as a file system sees it that tells neither cases nor forms of Unicode from each other."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", "/".join(parts)).casefold())
 
 
 def absolute_path(fields: Fields, key: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bundler.errors import IntegrityError, RecipeError
 from bundler.model.descriptor import CHUNK_BYTES
-from bundler.model.document import Fields
+from bundler.model.document import Fields, parse_json
 from bundler.model.manifest import Entry, Manifest
 
 FORMAT = "ferry/volume/v1"
@@ -71,11 +71,7 @@ def parse_label(data: bytes) -> Label:
     Raises:
         IntegrityError: it is none, or not in the one form that it can have.
     """
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError("expected the label of a volume in JSON", place=NAME) from error
-    fields = Fields(document, place=NAME, error=IntegrityError)
+    fields = Fields(parse_json(data, place=NAME, error=IntegrityError), place=NAME, error=IntegrityError)
     if (form := fields.text("format")) != FORMAT:
         raise fields.refuse("format", f'expected "{FORMAT}", got "{form}"', "use a Ferry that knows this format")
     label = Label(

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from bundler.errors import RecipeError
 from bundler.model.files import FileSource, LockedPath, source_root
+from bundler.model.path import TOO_LONG, folded, is_short
 from bundler.resolve.digests import Digests, Measured
 from bundler.resolve.weights import check_weights, find_snapshot, is_pickle, is_pickle_index, snapshot_purl
 
@@ -41,14 +42,20 @@ def resolve_files(
         RecipeError: a source is missing, leads out of the recipe, holds a link or special file, or two
             sources name one place.
     """
-    taken: set[str] = set()
+    named: set[str] = set()
+    taken: dict[str, str] = {}
     found: list[_Found] = []
     locked: list[LockedPath] = []
     for index, source in enumerate(sources):
         for path, to in _expand(source, directory, index=index):
-            if to in taken:
+            if not is_short(to):
+                raise RecipeError(TOO_LONG, place=f"files[{index}].to")
+            if (other := taken.setdefault(folded(to), to)) != to:
+                one = f'two sources name one place where cases or forms of Unicode are one, "{other}" and "{to}"'
+                raise RecipeError(one, place=f"files[{index}].to")
+            if to in named:
                 raise RecipeError(f'two sources name "{to}"', place=f"files[{index}].to")
-            taken.add(to)
+            named.add(to)
             if path is None:
                 locked.append(_locked_url(source, before, length))
             else:

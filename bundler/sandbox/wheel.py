@@ -52,7 +52,7 @@ def _unpack(sdist: Path, name: str, work: Path) -> Path:
         _unpack_zip(sdist, name, work)
     else:
         with gzip.open(sdist, "rb") as stream:
-            unpack_tar(stream, work, replace=True)
+            unpack_tar(stream, work, packed_bytes=sdist.stat().st_size, replace=True)
     directories = [path for path in work.iterdir() if path.is_dir()]
     if len(directories) != 1:
         raise ResolveError(f"expected one directory in the sdist, got {len(directories)}", place=name)

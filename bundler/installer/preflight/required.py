@@ -13,7 +13,7 @@ from bundler.installer.own_driver import waits_for_reboot
 from bundler.installer.plan import Plan
 
 # What the services' bytecode, the journal, settings and the file systems' own bookkeeping may take.
-_RESERVE_BYTES = 64 * 1024 * 1024
+RESERVE_BYTES = 64 * 1024 * 1024
 
 
 def check_owner(layout: Layout) -> None:
@@ -96,7 +96,7 @@ def check_space(plan: Plan, facts: Facts) -> None:
     for device in devices:
         here = [(place, space, needed) for place, space, needed in needs if needed and space.device == device]
         free = here[0][1].free_bytes
-        needed = sum(one for _, _, one in here) + _RESERVE_BYTES
+        needed = sum(one for _, _, one in here) + RESERVE_BYTES
         if needed > free:
             raise HostError(
                 f"expected {_mib(needed)} free, got {_mib(free)}: {_mib(needed - free)} are missing",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from bundler.errors import IntegrityError
 from bundler.installer.facts import Facts
 from bundler.installer.release import Release, format_release
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
+from bundler.model.manifest import Item
 from bundler.place import place_blob
 from bundler.run import run
-from bundler.store import Store, write_file
+from bundler.store import Store, in_threads, write_file
 from bundler.tree import unpack_layer
 from bundler.wheels import install_wheels
 
@@ -52,6 +57,7 @@ def _make_tree(job: Job, root: Path) -> None:
     manifest, store = job.wanted.manifest, Store(job.layout.store)
     parts = manifest.of_kind("python", "wheel", *_PLACED)
     job.progress.start("install", sum(item.descriptor.size for item in parts))
+    _check_stored(job, parts, store)
     root.mkdir()
     for item in manifest.of_kind("python"):
         with store.path(item.descriptor.sha256).open("rb") as stream:
@@ -63,6 +69,28 @@ def _make_tree(job: Job, root: Path) -> None:
     for item in manifest.of_kind(*_PLACED):
         place_blob(root, item.to, store.path(item.descriptor.sha256), executable=item.executable)
         job.progress.advance(item.descriptor.size)
+
+
+def _check_stored(job: Job, parts: Sequence[Item], store: Store) -> None:
+    """Refuse blobs that were right when they came and are not any more; those of this run have just been checked.
+
+    Raises:
+        IntegrityError: a blob has other bytes; it is forgotten, so that it comes anew.
+    """
+    old = {item.descriptor.sha256: item for item in parts if item.descriptor.sha256 in job.facts.blobs}
+
+    def check(item: Item) -> None:
+        with store.path(item.descriptor.sha256).open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() == item.descriptor.sha256:
+                return
+        store.forget(item.descriptor.sha256)
+        raise IntegrityError(
+            f"the stored blob {item.descriptor.sha256} is damaged since it came",
+            place=f'{item.kind} "{item.name}"',
+            hint="run the same install again: it comes anew from the bundle",
+        )
+
+    in_threads([partial(check, item) for item in old.values()], threads=os.cpu_count() or 1)
 
 
 def _record(job: Job) -> Release:

@@ -69,10 +69,9 @@ def _check_same(manifest: Manifest, planned: Manifest) -> None:
 
 
 def undo(job: Job) -> None:
-    """Remove the blobs that were not there."""
-    store = Store(job.layout.store)
+    """Remove the blobs that were not there; nothing is made, since the disk may be full."""
     for directory in ("blobs/sha256", "known"):
-        for path in (store.root / directory).iterdir():
+        for path in (job.layout.store / directory).glob("*"):
             if path.name not in job.facts.blobs:
                 path.unlink()
 

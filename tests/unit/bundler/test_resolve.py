@@ -101,6 +101,19 @@ def test_two_sources_for_one_place_are_refused(tree: Path) -> None:
     assert str(refusal(tree, ("app", "x"), ("one", "x/b.py"))) == 'files[1].to: two sources name "x/b.py"'
 
 
+def test_two_places_that_a_file_system_may_take_for_one_are_refused(tree: Path) -> None:
+    assert str(refusal(tree, ("one", "x/caf\u00e9"), ("app/b.py", "x/CAFE\u0301"))) == (
+        "files[1].to: two sources name one place where cases or forms of Unicode are one, "
+        '"x/caf\u00e9" and "x/CAFE\u0301"'
+    )
+
+
+def test_a_place_with_too_long_a_name_is_refused(tree: Path) -> None:
+    says = "files[0].to: expected names of at most 255 bytes and 1024 characters in all, got a longer one"
+    assert str(refusal(tree, ("one", "x/" + "\u6446" * 86))) == says
+    assert str(refusal(tree, ("one", "x/" * 512 + "y"))) == says
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_tags_are_those_of_the_target(platform: object) -> None:
     ours, other = (AMD64, ARM64) if platform is AMD64 else (ARM64, AMD64)

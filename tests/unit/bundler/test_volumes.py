@@ -191,8 +191,9 @@ def test_a_damaged_volume_is_refused(volumes: list[Path], defect: str) -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
+        (b'{"format": "a", "format": "b"}', "volume.json: expected a JSON object, got a duplicate key"),
         (b"{}", "volume.json.format: expected text, the field is missing"),
-        (b"no JSON", "volume.json: expected the label of a volume in JSON"),
+        (b"no JSON", "volume.json: expected a JSON object, got something else"),
         (
             b'{"format": "ferry/volume/v2"}',
             'volume.json.format: expected "ferry/volume/v1", got "ferry/volume/v2"',

@@ -12,7 +12,7 @@ from hosts import Host, host_bundle, service
 from ports import free_port
 
 from bundler.archive import read_head
-from bundler.errors import FerryError, HostError, TrustError
+from bundler.errors import FerryError, HostError, IntegrityError, TrustError
 from bundler.installer.install import Outcome
 from bundler.installer.journal import exclusive
 from bundler.installer.status import read_status
@@ -374,3 +374,28 @@ def test_status_is_degraded_when_a_service_is_down(host: Host, tmp_path: Path) -
     host.systemd.stop(["ferry-one.service"])
     status = read_status(host.layout, host.systemd)
     assert (status.is_healthy, status.services[0].not_ready) == (False, "it is inactive")
+
+
+def test_a_stored_blob_that_was_damaged_since_it_came_is_not_used_and_comes_anew(
+    host: Host, bundle: bytes, tmp_path: Path, services: tuple[Service, ...]
+) -> None:
+    host.install(bundle)
+    manifest = parse_manifest(read_head(io.BytesIO(bundle)).manifest)
+    item = manifest.of_kind("wheel")[0]
+    blob = host.layout.store / "blobs/sha256" / item.descriptor.sha256
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    newer = host_bundle(tmp_path, services, sequence=2, version="2.0")
+    with pytest.raises(IntegrityError) as caught:
+        host.install(newer)
+    assert str(caught.value) == (
+        f'wheel "sample-1-py3-none-any.whl": the stored blob {item.descriptor.sha256} is damaged since it came'
+    )
+    assert caught.value.hint == (
+        "run the same install again: it comes anew from the bundle; step release failed; this host is as it was before"
+    )
+    assert read_status(host.layout, host.systemd).release.version == "1.0"
+    host.install(newer)
+    assert blob.read_bytes() == whole
+    assert read_status(host.layout, host.systemd).release.version == "2.0"
+    assert planned(host.install(newer)) == {}
