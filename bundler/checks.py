@@ -15,6 +15,7 @@ from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest
 from bundler.model.volume import Part
+from bundler.source import Source, read_at
 from bundler.store import PIECE_BYTES
 from keystore import sm3
 
@@ -89,13 +90,15 @@ def pieces_of(part: Part, algorithm: str) -> Iterator[Piece]:
 class Checks:
     """Checks what stands in a tar on all cores: one piece of work per entry, one per chunk of a large entry."""
 
-    def __init__(self, fd: int, algorithm: str, reading: Reading) -> None:
-        self._fd = fd
+    def __init__(self, source: Source, algorithm: str, reading: Reading) -> None:
+        self._source = source
         self._algorithm = algorithm
         self._reading = reading
         self._errors: list[tuple[int, FerryError]] = []
         self._lock = threading.Lock()
         self._open_pieces: dict[int, int] = {}
+        # The names of parts of which every byte was right, and which the sink therefore has.
+        self.right: set[str] = set()
 
     def run(self, all_spans: Sequence[Span], end: int) -> None:
         """Check every span, and that the archive ends at `end`.
@@ -110,7 +113,7 @@ class Checks:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        if _read(self._fd, len(END), end) != END:
+        if read_at(self._source, len(END), end) != END:
             self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
         self._raise()
 
@@ -144,16 +147,20 @@ class Checks:
 
         def job() -> None:
             if piece.start == part.start:
-                check_header(_read(self._fd, BLOCK, span.header), span)
+                check_header(read_at(self._source, BLOCK, span.header), span)
                 rest = padding(part.length)
-                if _read(self._fd, rest, span.data + part.length) != bytes(rest):
+                if read_at(self._source, rest, span.data + part.length) != bytes(rest):
                     raise IntegrityError("expected zero padding", place=f'behind "{part.name}"')
             self._hash(span, piece)
             with self._lock:
                 self._open_pieces[span.header] -= 1
                 last = self._open_pieces[span.header] == 0
-            if last and (sink := self._reading.sink_for(span.entry)) is not None:
+            if not last:
+                return
+            if (sink := self._reading.sink_for(span.entry)) is not None:
                 sink.finish(part.entry, part.length)
+            with self._lock:
+                self.right.add(part.name)
 
         return job
 
@@ -166,7 +173,7 @@ class Checks:
         done = 0
         while done < length:
             view = buffer[: min(PIECE_BYTES, length - done)]
-            count = _read_into(self._fd, view, at + done)
+            count = self._source.read_into(view, at + done)
             if count == 0:
                 break
             digest.update(view[:count])
@@ -181,22 +188,3 @@ class Checks:
                 place=f'"{entry.name}" at offset {at}',
                 hint="the medium or the copy is damaged, or someone changed it: carry the bundle again",
             )
-
-
-def _read(fd: int, count: int, offset: int) -> bytes:
-    buffer = memoryview(bytearray(count))
-    done = 0
-    while done < count and (got := _read_into(fd, buffer[done:], offset + done)):
-        done += got
-    return bytes(buffer[:done])
-
-
-def _read_into(fd: int, view: memoryview, offset: int) -> int:
-    try:
-        return os.preadv(fd, [view], offset)
-    except OSError as error:
-        raise IntegrityError(
-            f"the medium cannot be read: {error.strerror}",
-            place=f"offset {offset}",
-            hint="clean or replace the medium and carry the bundle again",
-        ) from error

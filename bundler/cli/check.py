@@ -17,6 +17,7 @@ from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.manifest import Manifest, parse_manifest
+from bundler.parity import listed, remedy
 from bundler.verify import Policy, VerifiedBundle, verify
 from bundler.volumes import VerifiedVolume, is_volume, verify_volume
 
@@ -64,36 +65,66 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
         except IntegrityError as error:
             wrong[path] = error
             continue
-        if any(one.label.manifest_sha256 != volume.label.manifest_sha256 for one in right.values()):
-            wrong[path] = IntegrityError("expected volumes of one bundle, this is of another", place=str(path))
+        if any(one.label.cut != volume.label.cut for one in right.values()):
+            wrong[path] = IntegrityError("expected volumes of one cut, this is of another", place=str(path))
         else:
             right[volume.label.number] = volume
     _print_volumes(right, wrong, as_json=as_json)
 
 
 def _print_volumes(right: dict[int, VerifiedVolume], wrong: dict[Path, FerryError], *, as_json: bool) -> None:
-    count = max((volume.label.count for volume in right.values()), default=0)
-    absent = [number for number in range(1, count + 1) if number not in right]
+    label = next((volume.label for volume in right.values()), None)
+    count, parity = (label.count, label.parity) if label else (0, 0)
+    lost = [number for number in range(1, count + 1) if number not in right]
+    have = sum(number > count for number in right)
     if as_json:
         document = {
             "verified": not wrong,
             "right": sorted(right),
             "count": count,
-            "missing": absent,
+            "parity": parity,
+            "missing": lost,
             "damaged": {str(path): str(error) for path, error in wrong.items()},
+            "heals": bool(lost) and have >= len(lost),
         }
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
-        for number, volume in sorted(right.items()):
-            product = f"{volume.manifest.name} {volume.manifest.version} ({volume.manifest.platform})"
-            which = tr(f"volume {number} of {count}", f"第 {number} 卷，共 {count} 卷")
-            click.echo(tr(f"verified: {which}, {product}", f"校验通过：{which}，{product}"))
-        if absent:
-            listed = ", ".join(map(str, absent))
-            click.echo(tr(f"not among them: volumes {listed} of {count}", f"缺少：第 {listed} 卷，共 {count} 卷"))
+        _tell_volumes(right, count, parity)
     if wrong:
         reasons = "".join(f"\n  {path}: {error}" for path, error in wrong.items())
-        raise IntegrityError(f"{len(wrong)} volumes are damaged:{reasons}", hint="carry these volumes again")
+        raise IntegrityError(f"{len(wrong)} volumes are damaged:{reasons}", hint=_hint(lost, count, have, parity))
+
+
+def _tell_volumes(right: dict[int, VerifiedVolume], count: int, parity: int) -> None:
+    for number, volume in sorted(right.items()):
+        product = f"{volume.manifest.name} {volume.manifest.version} ({volume.manifest.platform})"
+        if volume.label.is_parity:
+            number -= count
+            which = tr(f"parity volume {number} of {parity}", f"第 {number} 校验卷，共 {parity} 卷")
+            click.echo(tr(f"undamaged: {which}, {product}", f"未损坏：{which}，{product}"))
+            continue
+        which = tr(f"volume {number} of {count}", f"第 {number} 卷，共 {count} 卷")
+        click.echo(tr(f"verified: {which}, {product}", f"校验通过：{which}，{product}"))
+    absent = [number for number in range(1, count + parity + 1) if number not in right]
+    if absent:
+        numbers = listed(absent, count)
+        click.echo(tr(f"not among them: volumes {numbers} of {count}", f"缺少：第 {numbers} 卷，共 {count} 卷"))
+    lost = sum(number <= count for number in absent)
+    if 0 < lost <= sum(number > count for number in right):
+        click.echo(
+            tr(
+                "parity heals them: an install does, or `ferry heal` writes them anew",
+                "校验卷可修复：安装时自动修复，或用 `ferry heal` 重写",
+            )
+        )
+
+
+def _hint(lost: list[int], count: int, have: int, parity: int) -> str:
+    if not parity:
+        return "carry these volumes again"
+    if len(lost) <= have:
+        return "parity heals them: an install does, or `ferry heal` writes them anew"
+    return f"carry again: volumes {listed(lost, count)} of {count}{remedy(len(lost), have, parity)}"
 
 
 def _print_verified(verified: VerifiedBundle, as_json: bool) -> None:

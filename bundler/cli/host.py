@@ -26,6 +26,7 @@ from bundler.installer.status import Status, read_status
 from bundler.installer.systemd import HostSystemd
 from bundler.installer.uninstall import uninstall as uninstall_all
 from bundler.medium import Ask, Medium
+from bundler.parity import listed
 from bundler.verify import PROFILES
 
 _LAYOUT = Layout()
@@ -177,7 +178,7 @@ def _ask_for_volumes(bars: _Bars) -> Ask:
 
     def ask(numbers: tuple[int, ...], count: int, place: Path) -> Path | None:
         bars.close()
-        missing = ", ".join(map(str, numbers))
+        missing = listed(numbers, count)
         question = tr(
             f"Insert the medium with volume {missing} of {count}; its directory, or q to stop",
             f"请插入第 {missing} 卷（共 {count} 卷）的介质；输入目录，q 停止",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bundler.archive import Head, read_head
+from bundler.archive import Head
 from bundler.checks import Reading
 from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
@@ -25,7 +25,7 @@ from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
 from bundler.medium import Medium
 from bundler.model.progress import Progress
-from bundler.verify import Policy, open_bundle, read_manifest, read_trust
+from bundler.verify import Policy, read_manifest, read_trust
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +78,7 @@ def install(
     check_owner(layout)
     os.umask(0o022)
     policy = _policy(options, layout)
-    head = _read(medium.path)
+    head = medium.read_head()
     manifest, key = read_manifest(head, policy, now=now)
     with nullcontext() if options.dry_run else exclusive(layout.run):
         facts = gather(layout, systemd)
@@ -132,11 +132,6 @@ def _policy(options: Options, layout: Layout) -> Policy:
             hint="name the builder's public key: --trust release.pem",
         )
     return Policy(trusted=trusted, algorithm=options.algorithm, accept_expired=options.accept_expired)
-
-
-def _read(bundle: Path) -> Head:
-    with open_bundle(bundle) as stream:
-        return read_head(stream)
 
 
 def _verify_only(medium: Medium, policy: Policy, plan: Plan, *, now: datetime, progress: Progress) -> None:

@@ -1,0 +1,110 @@
+"""Bytes that can be read at any place: a file's, or what is computed from others."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from bundler.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class Source(Protocol):
+    """Bytes that can be read at any place; `name` is told in errors."""
+
+    name: str
+    size: int
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill a view from an offset on and return how much came, 0 at the end; several threads call at once.
+
+        Raises:
+            IntegrityError: the medium cannot be read there.
+        """
+
+
+class OpenSource(Source, AbstractContextManager["OpenSource"], Protocol):
+    """A source that holds files open."""
+
+
+class FileSource:
+    """The bytes of a file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise IntegrityError(f"the bundle cannot be read: {error.strerror}", place=str(path)) from error
+        self.name = str(path)
+        self.size = os.fstat(self._file.fileno()).st_size
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill a view from an offset on.
+
+        Raises:
+            IntegrityError: the medium cannot be read there.
+        """
+        try:
+            return os.preadv(self._file.fileno(), [view], offset)
+        except OSError as error:
+            raise IntegrityError(
+                f"the medium cannot be read: {error.strerror}",
+                place=f"offset {offset}",
+                hint="clean or replace the medium and carry the bundle again",
+            ) from error
+
+    def __enter__(self) -> FileSource:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._file.close()
+
+
+def read_at(source: Source, count: int, offset: int) -> bytes:
+    """Return `count` bytes from an offset on, fewer where the source ends.
+
+    Raises:
+        IntegrityError: the medium cannot be read there.
+    """
+    buffer = memoryview(bytearray(count))
+    done = 0
+    while done < count and (got := source.read_into(buffer[done:], offset + done)):
+        done += got
+    return bytes(buffer[:done])
+
+
+def as_stream(source: Source) -> BinaryIO:
+    """Return a stream from the start of a source; closing it leaves the source open."""
+    return io.BufferedReader(_Raw(source))
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._at = 0
+        self.name = source.name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._source.size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = self._source.read_into(memoryview(buffer).cast("B"), self._at)
+        self._at += count
+        return count
