@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
@@ -9,23 +11,34 @@ from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import FerryError, HostError, IntegrityError
 from bundler.parity import Healed, listed, remedy
-from bundler.verify import Policy, open_bundle, verify
+from bundler.sevenzip.archive import SevenZip, is_sevenzip
+from bundler.source import FileSource, Source, as_stream
+from bundler.verify import Policy, verify_source
 from bundler.volumes import is_volume
 from bundler.volumeset import Ask as Ask
 from bundler.volumeset import VolumeSet
 
 
 class Medium:
-    """The whole of a bundle, wherever its bytes are; `path` is the bundle, or any volume of it.
+    """The whole of a bundle, wherever its bytes are; `path` is the bundle, any volume of it, or a 7z archive of it.
 
     `healed` says in words which volumes were not read but computed from parity.
     """
 
-    def __init__(self, path: Path, ask: Ask | None = None) -> None:
+    def __init__(self, path: Path, ask: Ask | None = None, password: Callable[[], str] | None = None) -> None:
         self.path = path
         self.healed = ""
         self._ask = ask
-        self.is_volume = is_volume(path)
+        self._archive = SevenZip(path, password or _no_password) if is_sevenzip(path) else None
+        self.is_volume = self._archive is None and is_volume(path)
+
+    def open(self) -> AbstractContextManager[Source]:
+        """Open the bundle, or the volume that was named.
+
+        Raises:
+            IntegrityError: it cannot be read.
+        """
+        return self._archive.open() if self._archive is not None else FileSource(self.path)
 
     def read_head(self) -> Head:
         """Read the head of the bundle, unchecked.
@@ -33,8 +46,8 @@ class Medium:
         Raises:
             IntegrityError: this is no bundle.
         """
-        with open_bundle(self.path) as stream:
-            return read_head(stream)
+        with self.open() as source:
+            return read_head(as_stream(source))
 
     def verify(
         self,
@@ -54,7 +67,12 @@ class Medium:
             gathering.run()
             self.healed = listed(gathering.healed, gathering.count)
         else:
-            verify(self.path, policy, now=now, reading=reading)
+            with self.open() as source:
+                verify_source(source, policy, now=now, reading=reading)
+
+
+def _no_password() -> str:
+    raise HostError("expected a password for the archive, got none", hint="name a file: --password-file FILE")
 
 
 class _Gathering:

@@ -13,12 +13,15 @@ import click
 from bundler.accelerators.decide import told_need
 from bundler.archive import read_head
 from bundler.cli.messages import tr
+from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
 from bundler.errors import FerryError, IntegrityError
+from bundler.medium import Medium
 from bundler.model.manifest import Manifest, parse_manifest
 from bundler.parity import listed, remedy
-from bundler.verify import Policy, VerifiedBundle, verify
+from bundler.sevenzip.archive import is_sevenzip
+from bundler.verify import Policy, VerifiedBundle, verify_source
 from bundler.volumes import VerifiedVolume, is_volume, verify_volume
 
 _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
@@ -40,17 +43,19 @@ _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
     ),
 )
 @click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE...")
+@password_option
 @policy_options
 @click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
-def verify_command(bundles: tuple[Path, ...], as_json: bool, **choices: Any) -> None:
+def verify_command(bundles: tuple[Path, ...], password_file: Path | None, as_json: bool, **choices: Any) -> None:
     """Check a whole bundle, or some of its volumes."""
     policy = make_policy(**choices)
-    if any(map(is_volume, bundles)):
+    if any(not is_sevenzip(bundle) and is_volume(bundle) for bundle in bundles):
         _verify_volumes(bundles, policy, as_json=as_json)
         return
     for bundle in bundles:
-        with Shown() as progress:
-            verified = verify(bundle, policy, now=datetime.now(UTC), reading=shown(progress))
+        medium = Medium(bundle, password=password_from(password_file))
+        with Shown() as progress, medium.open() as source:
+            verified = verify_source(source, policy, now=datetime.now(UTC), reading=shown(progress))
         _print_verified(verified, as_json)
 
 

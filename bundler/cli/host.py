@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from bundler.cli.messages import tr
+from bundler.cli.password import password_from, password_option
 from bundler.cli.progress import Shown
 from bundler.errors import HostError
 from bundler.installer.drivers import staying_drivers
@@ -68,6 +69,7 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help=tr("Which digests prove the bytes: SM3 or SHA-256.", "用哪种摘要校验：SM3 或 SHA-256。"),
             ),
+            password_option,
             click.option("--accept-expired-bundle", is_flag=True),
             click.option("--allow-older-sequence", is_flag=True),
             click.option("--json", "as_json", is_flag=True, help=tr("Print JSON.", "输出 JSON。")),
@@ -81,7 +83,7 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_bundle_options
 @click.option("--dry-run", is_flag=True, help=tr("Verify and plan; change nothing.", "只校验和规划，不做改动。"))
 @click.option("--yes", is_flag=True, help=tr("Do not ask.", "不询问。"))
-def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: Any) -> None:
+def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, password_file: Path | None, **choices: Any) -> None:
     """Install a bundle."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
@@ -97,13 +99,21 @@ def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: An
         return not ask or click.confirm(tr("Go on?", "继续？"), default=True)
 
     options = _options(dry_run=dry_run, **choices)
-    outcome = _install(bundle, options, agree, bars)
+    ask = _ask_for_volumes(bars) if sys.stdin.isatty() else None
+    medium = Medium(bundle, ask, password_from(password_file))
+    outcome = _install(medium, options, agree, bars)
     if outcome is None:
         raise click.Abort
     if as_json:
         click.echo(json.dumps(_document(outcome, time.monotonic() - began, dry_run=dry_run), ensure_ascii=False))
     elif outcome.done:
         _show_done(outcome, time.monotonic() - began)
+    if medium.healed:
+        healed = medium.healed
+        click.echo(
+            tr(f"healed by parity: volumes {healed}; carry them again", f"已由校验卷修复：第 {healed} 卷；请重新制作"),
+            err=True,
+        )
 
 
 @host_group.command("plan", help=tr("Show what an install would do, and why.", "显示安装将执行的步骤及原因。"))
@@ -158,10 +168,12 @@ class _Bars:
         self._shown = None
 
 
-def _install(bundle: Path, options: Options, agree: Callable[[Plan, str | None], bool], bars: _Bars) -> Outcome | None:
+def _install(
+    medium: Medium, options: Options, agree: Callable[[Plan, str | None], bool], bars: _Bars
+) -> Outcome | None:
     try:
         return install_bundle(
-            Medium(bundle, _ask_for_volumes(bars) if sys.stdin.isatty() else None),
+            medium,
             options,
             layout=_LAYOUT,
             systemd=HostSystemd(),

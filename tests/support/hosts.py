@@ -8,7 +8,7 @@ import re
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -126,6 +126,7 @@ class Host:
         self.trust.write_text(SIGNER.public.pem())
 
     ask: Ask | None = None
+    password: Callable[[], str] | None = None
 
     def install(self, bundle: bytes | Path, *changes: str, **options: object) -> Outcome:
         """Install a bundle with everything but the defaults in `options`."""
@@ -141,7 +142,7 @@ class Host:
         )
         chosen = replace(chosen, **options)  # type: ignore[arg-type]
         outcome = install(
-            Medium(path, self.ask),
+            Medium(path, self.ask, self.password),
             chosen,
             layout=self.layout,
             systemd=self.systemd,
