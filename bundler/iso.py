@@ -6,7 +6,6 @@ with the zeros left out, and the bytes of the volume go between the marks.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import secrets
@@ -157,9 +156,9 @@ class _Image:
     def read(self, pipe: IO[bytes]) -> None:
         """Write what comes; every piece but the last is of whole sectors, so no mark is cut."""
         try:
-            with self._part.open("r+b", buffering=0) as out, io.BufferedReader(pipe) as stream:  # type: ignore[type-var]
+            with self._part.open("r+b", buffering=0) as out:
                 at = 0
-                while piece := stream.read(_PIECE_BYTES):
+                while piece := pipe.read(_PIECE_BYTES):
                     self._look(piece, at)
                     if piece != _ZEROS[: len(piece)]:
                         os.pwrite(out.fileno(), piece, at)

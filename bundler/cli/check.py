@@ -16,7 +16,7 @@ from bundler.cli.messages import tr
 from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
-from bundler.errors import FerryError, IntegrityError
+from bundler.errors import FerryError, IntegrityError, TrustError
 from bundler.medium import Medium
 from bundler.model.manifest import Manifest, parse_manifest
 from bundler.parity import listed, remedy
@@ -63,6 +63,7 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
     """Check every volume that is given, then say what must be carried again and what was not among them."""
     right: dict[int, VerifiedVolume] = {}
     wrong: dict[Path, FerryError] = {}
+    untrusted: TrustError | None = None
     for path in paths:
         try:
             with Shown() as progress:
@@ -70,10 +71,16 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
         except IntegrityError as error:
             wrong[path] = error
             continue
+        except TrustError as error:
+            # Damage in a head looks like a signature of nobody; where others are right, it is damage.
+            wrong[path], untrusted = error, untrusted or error
+            continue
         if any(one.label.cut != volume.label.cut for one in right.values()):
             wrong[path] = IntegrityError("expected volumes of one cut, this is of another", place=str(path))
         else:
             right[volume.label.number] = volume
+    if untrusted is not None and not right:
+        raise untrusted
     _print_volumes(right, wrong, as_json=as_json)
 
 
