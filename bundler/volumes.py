@@ -18,7 +18,7 @@ from typing import Protocol
 from bundler.archive import BLOCK, Head, Span, header, read_head, spans
 from bundler.checks import Checks, Reading
 from bundler.cut import Body, Cut, cut_of, make_cut
-from bundler.errors import IntegrityError
+from bundler.errors import IntegrityError, RecipeError
 from bundler.frame import Frame
 from bundler.model.manifest import Manifest
 from bundler.model.volume import LABEL_BYTES, NAME, Label, parse_label
@@ -103,7 +103,12 @@ def split(
         if head.manifest != verified.manifest_bytes:
             raise IntegrityError("the bundle changed while it was split", place=str(bundle))
         room = form.room(volume_bytes, head, verified.manifest) if form else volume_bytes
-        cut = make_cut(verified.manifest, head, room, parity)
+        try:
+            cut = make_cut(verified.manifest, head, room, parity)
+        except RecipeError as error:
+            if form:
+                error.hint = error.hint or f"files take {volume_bytes - room} bytes more than their volumes"
+            raise
         places = {span.entry.name: span.data for span in spans(verified.manifest, head.end)}
         bodies = [Body(source, parts, places) for parts in cut.volumes]
         frame = partial(_frame, bundle.name, directory, cut, form, _install_script(source, cut, places))

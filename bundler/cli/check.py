@@ -102,6 +102,8 @@ def _print_volumes(right: dict[int, VerifiedVolume], wrong: dict[Path, FerryErro
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
         _tell_volumes(right, count, parity)
+        if not wrong and 0 < len(lost) <= have:
+            click.echo(_healable())
     if wrong:
         reasons = "".join(f"\n  {path}: {error}" for path, error in wrong.items())
         raise IntegrityError(f"{len(wrong)} volumes are damaged:{reasons}", hint=_hint(lost, count, have, parity))
@@ -121,21 +123,20 @@ def _tell_volumes(right: dict[int, VerifiedVolume], count: int, parity: int) -> 
     if absent:
         numbers = listed(absent, count)
         click.echo(tr(f"not among them: volumes {numbers} of {count}", f"缺少：第 {numbers} 卷，共 {count} 卷"))
-    lost = sum(number <= count for number in absent)
-    if 0 < lost <= sum(number > count for number in right):
-        click.echo(
-            tr(
-                "parity heals them: an install does, or `ferry heal` writes them anew",
-                "校验卷可修复：安装时自动修复，或用 `ferry heal` 重写",
-            )
-        )
+
+
+def _healable() -> str:
+    return tr(
+        "parity heals them: an install does, or `ferry heal` writes them anew",
+        "校验卷可修复：安装时自动修复，或用 `ferry heal` 重写",
+    )
 
 
 def _hint(lost: list[int], count: int, have: int, parity: int) -> str:
     if not parity:
         return "carry these volumes again"
     if len(lost) <= have:
-        return "parity heals them: an install does, or `ferry heal` writes them anew"
+        return _healable()
     return f"carry again: volumes {listed(lost, count)} of {count}{remedy(len(lost), have, parity)}"
 
 

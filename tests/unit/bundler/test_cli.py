@@ -127,6 +127,8 @@ COMMANDS = [
     "verify",
     "inspect",
     "split",
+    "heal",
+    "export 7z",
     "serve",
     "keystore",
     "host",

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_every_loss_that_parity_can_heal(written: list[Path], tmp_path: Path) ->
                 (place / path.name).symlink_to(path)
         healed, _ = gather(next(iter(sorted(place.glob("*.vol*")))))
         assert healed == ", ".join(str(index + 1) for index in lost if index < COUNT)
+
+
+def test_a_host_without_zfec_begins_with_a_volume_of_parity(
+    volumes: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zfec", None)
+    for path in volumes[1:3]:
+        path.unlink()
+    assert gather(volumes[5])[0] == "2, 3"
 
 
 def test_what_is_lost_is_written_as_it_was(volumes: list[Path], written: list[Path]) -> None:
