@@ -15,7 +15,7 @@ from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest
 from bundler.model.volume import Part
-from bundler.source import Source, read_at
+from bundler.source import Source, read_at, readable
 from bundler.store import PIECE_BYTES
 from keystore import sm3
 
@@ -113,7 +113,7 @@ class Checks:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        if read_at(self._source, len(END), end) != END:
+        if self._read(len(END), end) != END:
             self._errors.append((end, IntegrityError("expected the end of the archive", place=f"offset {end}")))
         self._raise()
 
@@ -147,9 +147,9 @@ class Checks:
 
         def job() -> None:
             if piece.start == part.start:
-                check_header(read_at(self._source, BLOCK, span.header), span)
+                check_header(self._read(BLOCK, span.header), span)
                 rest = padding(part.length)
-                if read_at(self._source, rest, span.data + part.length) != bytes(rest):
+                if self._read(rest, span.data + part.length) != bytes(rest):
                     raise IntegrityError("expected zero padding", place=f'behind "{part.name}"')
             self._hash(span, piece)
             with self._lock:
@@ -164,6 +164,10 @@ class Checks:
 
         return job
 
+    def _read(self, count: int, offset: int) -> bytes:
+        with readable(f"offset {offset}"):
+            return read_at(self._source, count, offset)
+
     def _hash(self, span: Span, piece: Piece) -> None:
         entry, start, length = span.entry, piece.start, piece.length
         at = span.data + start - span.part.start
@@ -173,7 +177,8 @@ class Checks:
         done = 0
         while done < length:
             view = buffer[: min(PIECE_BYTES, length - done)]
-            count = self._source.read_into(view, at + done)
+            with readable(f"offset {at + done}"):
+                count = self._source.read_into(view, at + done)
             if count == 0:
                 break
             digest.update(view[:count])

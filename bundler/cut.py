@@ -118,7 +118,7 @@ class Body:
         """Fill a view from an offset on, up to the end of what stands together.
 
         Raises:
-            IntegrityError: the bundle cannot be read there.
+            OSError, IntegrityError: as the bundle does.
         """
         if offset >= self.size:
             return 0

@@ -15,7 +15,7 @@ from py7zr import FILTER_COPY, FILTER_CRYPTO_AES256_SHA256, SevenZipFile
 from bundler.checks import Reading
 from bundler.errors import HostError, IntegrityError
 from bundler.sevenzip.archive import SevenZip
-from bundler.source import FileSource, Source, as_stream, read_at
+from bundler.source import FileSource, Source, as_stream, read_at, readable
 from bundler.store import PIECE_BYTES
 from bundler.verify import Policy, verify
 
@@ -51,14 +51,15 @@ def encrypt(
 
 
 def _write(bundle: Path, to: Path, password: str, volume_bytes: int, advance: Callable[[int], None]) -> None:
-    with FileSource(bundle) as source:
+    with FileSource(bundle) as file:
+        source = _Watched(file, advance)
         with (
-            as_stream(_Watched(source, advance)) as stream,
+            as_stream(source) as stream,
             MultiVolume(to, mode="wb", volume=volume_bytes, ext_digits=3) as out,
             SevenZipFile(out, "w", filters=_FILTERS, password=password, header_encryption=True) as archive,
         ):
             archive.writef(stream, bundle.name)
-        _compare(SevenZip(Path(f"{to}.001"), lambda: password), source, advance)
+        _compare(SevenZip(Path(f"{to}.001"), lambda: password), source)
 
 
 class _Watched:
@@ -69,19 +70,18 @@ class _Watched:
         self._source, self._advance = source, advance
 
     def read_into(self, view: memoryview, offset: int) -> int:
-        count = self._source.read_into(view, offset)
+        with readable(self.name):
+            count = self._source.read_into(view, offset)
         self._advance(count)
         return count
 
 
-def _compare(archive: SevenZip, source: Source, advance: Callable[[int], None]) -> None:
+def _compare(archive: SevenZip, source: Source) -> None:
     """Check that what was written reads as what was verified."""
     with archive.open() as inside:
         for at in range(0, max(source.size, inside.size), PIECE_BYTES):
-            piece = read_at(source, PIECE_BYTES, at)
-            if read_at(inside, PIECE_BYTES, at) != piece:
+            if read_at(inside, PIECE_BYTES, at) != read_at(source, PIECE_BYTES, at):
                 raise IntegrityError("the archive does not read as the bundle", place=f"offset {at}")
-            advance(len(piece))
 
 
 def _take_over(work: Path, directory: Path) -> tuple[Path, ...]:

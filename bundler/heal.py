@@ -177,7 +177,7 @@ def _readable(source: Source, count: int, offset: int) -> bytes:
     """Return bytes of a medium, zeros where it cannot be read: the check finds them."""
     try:
         return read_at(source, count, offset).ljust(count, b"\0")
-    except IntegrityError:
+    except OSError:
         return bytes(count)
 
 

@@ -18,7 +18,7 @@ from bundler.cut import PARITY_DATA, PARITY_INDEX, Cut
 from bundler.erasure import Code
 from bundler.errors import IntegrityError
 from bundler.model.volume import STRIPE_BYTES, STRIPE_DIGEST_BYTES, Label, Shape
-from bundler.source import Source, read_at
+from bundler.source import Source, read_at, readable
 
 # Called with the number of a volume of parity, an offset in its body, and the bytes that belong there.
 Write = Callable[[int, int, bytes], None]
@@ -88,7 +88,7 @@ class Window:
         """Fill a view from an offset of the part on.
 
         Raises:
-            IntegrityError: the medium cannot be read there.
+            OSError, IntegrityError: as the source does.
         """
         count = max(0, min(len(view), self.size - offset))
         return self._source.read_into(view[:count], self._start + offset)
@@ -102,7 +102,8 @@ def read_index(source: Source, cut: Cut, label: Label) -> bytes:
     """
     size = cut.shape.index_bytes
     at = cut.body_at(label.number) + cut.shape.shard_bytes
-    data = read_at(source, BLOCK + size + padding(size) + len(END), at)
+    with readable(source.name):
+        data = read_at(source, BLOCK + size + padding(size) + len(END), at)
     index = data[BLOCK : BLOCK + size]
     got = hashlib.sha256(index).hexdigest()
     if got != label.index_sha256:
@@ -125,7 +126,9 @@ def check_parity(source: Source, cut: Cut, label: Label, advance: Callable[[int]
     Raises:
         IntegrityError: all that is damaged.
     """
-    if read_at(source, BLOCK, cut.body_at(label.number) - BLOCK) != header(PARITY_DATA, cut.shape.shard_bytes):
+    with readable(source.name):
+        block = read_at(source, BLOCK, cut.body_at(label.number) - BLOCK)
+    if block != header(PARITY_DATA, cut.shape.shard_bytes):
         raise IntegrityError(
             f'expected the header of "{PARITY_DATA}" ({cut.shape.shard_bytes} bytes), got another',
             place=f"offset {cut.body_at(label.number) - BLOCK}",
@@ -179,7 +182,7 @@ class Shards:
             return None
         try:
             data = read_at(self._bodies[number], count, stripe * STRIPE_BYTES)
-        except IntegrityError:
+        except (IntegrityError, OSError):
             return None
         return data if hashlib.sha256(data).digest() == self._expected(number, stripe) else None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -25,12 +26,9 @@ class Source(Protocol):
         """Fill a view from an offset on and return how much came, 0 at the end; several threads call at once.
 
         Raises:
-            IntegrityError: the medium cannot be read there.
+            OSError: the medium cannot be read there.
+            IntegrityError: what the bytes are computed from is damaged there.
         """
-
-
-class OpenSource(Source, AbstractContextManager["OpenSource"], Protocol):
-    """A source that holds files open."""
 
 
 class FileSource:
@@ -48,16 +46,9 @@ class FileSource:
         """Fill a view from an offset on.
 
         Raises:
-            IntegrityError: the medium cannot be read there.
+            OSError: the medium cannot be read there.
         """
-        try:
-            return os.preadv(self._file.fileno(), [view], offset)
-        except OSError as error:
-            raise IntegrityError(
-                f"the medium cannot be read: {error.strerror}",
-                place=f"offset {offset}",
-                hint="clean or replace the medium and carry the bundle again",
-            ) from error
+        return os.preadv(self._file.fileno(), [view], offset)
 
     def __enter__(self) -> FileSource:
         return self
@@ -70,13 +61,30 @@ def read_at(source: Source, count: int, offset: int) -> bytes:
     """Return `count` bytes from an offset on, fewer where the source ends.
 
     Raises:
-        IntegrityError: the medium cannot be read there.
+        OSError, IntegrityError: as the source does.
     """
     buffer = memoryview(bytearray(count))
     done = 0
     while done < count and (got := source.read_into(buffer[done:], offset + done)):
         done += got
     return bytes(buffer[:done])
+
+
+@contextmanager
+def readable(place: str) -> Iterator[None]:
+    """Tell of a medium that cannot be read as of other damage.
+
+    Raises:
+        IntegrityError: it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise IntegrityError(
+            f"the medium cannot be read: {error.strerror}",
+            place=place,
+            hint="clean or replace the medium and carry the bundle again",
+        ) from error
 
 
 def as_stream(source: Source) -> BinaryIO:

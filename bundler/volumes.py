@@ -23,7 +23,7 @@ from bundler.frame import Frame
 from bundler.model.manifest import Manifest
 from bundler.model.volume import LABEL_BYTES, NAME, Label, parse_label
 from bundler.parity import check_parity, encode
-from bundler.source import FileSource, Source, as_stream, read_at
+from bundler.source import FileSource, Source, as_stream, read_at, readable
 from bundler.store import PIECE_BYTES
 from bundler.verify import Policy, open_bundle, read_manifest, verify
 from keystore.sm2 import PublicKey
@@ -238,10 +238,12 @@ def read_start(source: Source) -> tuple[Head, Label]:
     Raises:
         IntegrityError: it is no volume.
     """
-    head = read_head(as_stream(source))
-    if read_at(source, BLOCK, head.end) != header(NAME, LABEL_BYTES):
+    with readable(source.name):
+        head = read_head(as_stream(source))
+        block, data = read_at(source, BLOCK, head.end), read_at(source, LABEL_BYTES, head.end + BLOCK)
+    if block != header(NAME, LABEL_BYTES):
         raise IntegrityError(f'expected the entry "{NAME}" behind the head, this is no volume', place=source.name)
-    label = parse_label(read_at(source, LABEL_BYTES, head.end + BLOCK))
+    label = parse_label(data)
     digest = hashlib.sha256(head.manifest).hexdigest()
     if label.manifest_sha256 != digest:
         raise IntegrityError(

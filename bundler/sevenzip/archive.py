@@ -31,7 +31,7 @@ from bundler.sevenzip.header import (
     read_streams,
     stored_file,
 )
-from bundler.source import FileSource, Source, read_at
+from bundler.source import FileSource, Source, read_at, readable
 
 _MAGIC = b"7z\xbc\xaf\x27\x1c"
 _NUMBERED = re.compile(r"(?P<stem>.+\.7z)\.(?P<number>[0-9]{3,})")
@@ -43,7 +43,7 @@ def is_sevenzip(path: Path) -> bool:
     Raises:
         IntegrityError: it cannot be read.
     """
-    with FileSource(path) as source:
+    with FileSource(path) as source, readable(str(path)):
         return read_at(source, len(_MAGIC), 0) == _MAGIC
 
 
@@ -59,7 +59,7 @@ class SevenZip:
         self._paths = _volumes(path)
         self._password = password
         self._keys: dict[bytes, bytes] = {}
-        with self._opened() as whole:
+        with self._opened() as whole, readable(str(path)):
             header_at, header = _read_header(whole)
             self._folder = self._read_folder(whole, header, header_at)
             self._coder = self._folder.coder(AES)
