@@ -60,9 +60,17 @@ def heal_command(
     found = find_volumes(volumes, policy, now=datetime.now(UTC))
     out = output or found.first.parent
     if collecting:
+        needed = sum(map(found.cut.size, (*found.data, *found.parity)))
+        click.echo(
+            tr(
+                f"Copies and healed volumes take up to {needed:,} bytes in {out}.",
+                f"最多占用 {out} 的 {needed:,} 字节。",
+            ),
+            err=True,
+        )
         with Shown() as progress:
             ask = ask_for_volumes(progress) if sys.stdin.isatty() else None
-            progress.start("copy", sum(map(found.cut.size, (*found.data, *found.parity))))
+            progress.start("copy", needed)
             found = collect(found, out, ask, progress.advance)
     found.look(out)
     with Shown() as progress:

@@ -427,6 +427,28 @@ def test_the_commands(volumes: list[Path], written: list[Path], tmp_path: Path) 
     assert json.loads(output) == {"right": [1, 2, 3, 4, 5, 6], "healed": []}
 
 
+def test_the_command_collects(volumes: list[Path], written: list[Path], tmp_path: Path) -> None:
+    key, disc, out = tmp_path / "key.pem", tmp_path / "disc", tmp_path / "out"
+    key.write_text(SIGNER.public.pem())
+    disc.mkdir()
+    out.mkdir()
+    for path in (volumes[1], volumes[2], volumes[4]):
+        path.rename(disc / path.name)
+    volumes[3].unlink()
+    size = sum(path.stat().st_size for path in written)
+    code, output, _ = invoke("heal", volumes[0], disc, "--collect", "-o", out, "--trust", key)
+    assert (code, output) == (
+        0,
+        f"Copies and healed volumes take up to {size:,} bytes in {out}.\n"
+        f"right: volumes 1, 2, 3, parity 1, parity 2 of 4\nhealed and verified: {out / written[3].name}\n",
+    )
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        path.name: path.read_bytes() for path in written
+    }
+    code, _, error = invoke("heal", volumes[0], "--collect", "--trust", key)
+    assert (code, str(error)) == (3, "-o: expected a directory for the volumes that are copied, got none")
+
+
 def test_volumes_without_parity_cannot_heal(tmp_path: Path) -> None:
     paths = cut_striped(tmp_path, parity=0)
     paths[1].unlink()
