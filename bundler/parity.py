@@ -49,16 +49,26 @@ def encode(bodies: Sequence[Source], shape: Shape, write: Write, advance: Callab
 
 
 def each_stripe(shape: Shape, work: Callable[[int], None]) -> None:
-    """Do some work for every stripe, a few of them at a time."""
+    """Do some work for every stripe, a few of them at a time; after an error no further one is begun."""
     threads = os.cpu_count() or 1
+    is_over = threading.Event()
 
     def share(first: int) -> None:
         for stripe in range(first, shape.stripes, threads):
-            work(stripe)
+            if is_over.is_set():
+                return
+            try:
+                work(stripe)
+            except BaseException:
+                is_over.set()
+                raise
 
     with ThreadPoolExecutor(threads) as pool:
-        for future in [pool.submit(share, first) for first in range(threads)]:
-            future.result()
+        try:
+            for future in [pool.submit(share, first) for first in range(threads)]:
+                future.result()
+        finally:
+            is_over.set()
 
 
 def _own(body: Source, shape: Shape, number: int, stripe: int) -> bytes:
