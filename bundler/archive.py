@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import queue
@@ -14,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bundler.errors import FerryError, HostError, IntegrityError
+from bundler.errors import IntegrityError
 from bundler.model.descriptor import MTIME
 from bundler.model.manifest import FIXED_NAMES, HEAD_NAMES, Entry, Manifest
 from bundler.model.volume import Part
+from bundler.source import unreadable
 from bundler.store import PIECE_BYTES
 
 BLOCK = 512
@@ -28,8 +28,6 @@ LARGEST_HEAD = dict(zip(HEAD_NAMES, (256 * _MIB, 1024, 256 * _MIB, 4 * _MIB), st
 _QUEUED = 8
 # What follows a head of three entries, in a bundle and in a volume.
 _BEHIND_OLD_HEAD = (FIXED_NAMES[0], "volume.json")
-# What the system says once a stick is pulled out, a drive is opened, or a network file system is gone.
-_GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.ENOTCONN, errno.ESTALE, errno.ESHUTDOWN})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,19 +89,6 @@ def lay_out(parts: Iterable[Part], start: int) -> Iterator[Span]:
 def total_size(manifest: Manifest, start: int) -> int:
     """Return the exact size of the whole tar in bytes."""
     return start + sum(BLOCK + entry.size + padding(entry.size) for entry in manifest.entries) + len(END)
-
-
-def unreadable(error: OSError, place: str) -> FerryError:
-    """Return what it means that a medium cannot be read: damaged there, or no longer here at all."""
-    if error.errno in _GONE:
-        return HostError(
-            f"the medium is gone: {error.strerror}", place=place, hint="put it in again and run the same command again"
-        )
-    return IntegrityError(
-        f"the medium cannot be read: {error.strerror}",
-        place=place,
-        hint="clean or replace the medium and carry the bundle again",
-    )
 
 
 @contextmanager

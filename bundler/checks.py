@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from pathlib import Path
+from typing import Protocol
 
-from bundler.archive import BLOCK, END, Span, file_name, is_header, padding, refused_header, shown_name, unreadable
+from bundler.archive import BLOCK, END, Span, is_header, padding, refused_header, shown_name
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest
 from bundler.model.volume import Part
+from bundler.source import Source, read_at, unreadable
 from bundler.store import PIECE_BYTES
 from keystore import sm3
 
@@ -89,9 +91,9 @@ def pieces_of(part: Part, algorithm: str) -> Iterator[Piece]:
 class Checks:
     """Checks what stands in a tar on all cores: one piece of work per entry, one per chunk of a large entry."""
 
-    def __init__(self, stream: BinaryIO, manifest: Manifest, algorithm: str, reading: Reading) -> None:
-        self._fd = stream.fileno()
-        self._file = file_name(stream)
+    def __init__(self, source: Source, manifest: Manifest, algorithm: str, reading: Reading) -> None:
+        self._source = source
+        self._file = Path(source.name).name
         self._manifest = manifest
         self._algorithm = algorithm
         self._reading = reading
@@ -99,6 +101,8 @@ class Checks:
         self._lock = threading.Lock()
         self._is_over = False
         self._open_pieces: dict[int, int] = {}
+        # The names of parts of which every byte was right, and which the sink therefore has.
+        self.right: set[str] = set()
 
     def run(self, all_spans: Sequence[Span], end: int) -> None:
         """Check every span, and that the archive ends at `end`.
@@ -178,8 +182,12 @@ class Checks:
             with self._lock:
                 self._open_pieces[span.header] -= 1
                 last = self._open_pieces[span.header] == 0
-            if last and (sink := self._reading.sink_for(span.entry)) is not None:
+            if not last:
+                return
+            if (sink := self._reading.sink_for(span.entry)) is not None:
                 sink.finish(part.entry, part.length)
+            with self._lock:
+                self.right.add(part.name)
 
         return job
 
@@ -217,7 +225,10 @@ class Checks:
         done = 0
         while done < length:
             view = buffer[: min(PIECE_BYTES, length - done)]
-            count = self._read_into(view, at + done, span)
+            try:
+                count = self._source.read_into(view, at + done)
+            except OSError as error:
+                raise unreadable(error, self._place(span, at + done)) from error
             if count == 0:
                 break
             digest.update(view[:count])
@@ -240,14 +251,7 @@ class Checks:
             )
 
     def _read(self, count: int, offset: int, span: Span | None = None) -> bytes:
-        buffer = memoryview(bytearray(count))
-        done = 0
-        while done < count and (got := self._read_into(buffer[done:], offset + done, span)):
-            done += got
-        return bytes(buffer[:done])
-
-    def _read_into(self, view: memoryview, offset: int, span: Span | None) -> int:
         try:
-            return os.preadv(self._fd, [view], offset)
+            return read_at(self._source, count, offset)
         except OSError as error:
             raise unreadable(error, self._place(span, offset)) from error

@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
+from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import FerryError, HostError, IntegrityError
-from bundler.model.volume import Label
-from bundler.verify import Policy, verify
-from bundler.volumes import is_volume, read_label, verify_volume, volume_name
-
-# Asked for volumes by number, it answers where to look next, None when there are no more.
-Ask = Callable[[tuple[int, ...], int, Path], Path | None]
-_VOLUME = re.compile(r"(?P<stem>.+)\.vol[0-9]+of[0-9]+\.tar")
+from bundler.parity import Healed, listed, remedy
+from bundler.sevenzip.archive import SevenZip, is_sevenzip
+from bundler.source import FileSource, Source, as_stream
+from bundler.verify import Policy, verify_source
+from bundler.volumes import is_volume
+from bundler.volumeset import Ask as Ask
+from bundler.volumeset import VolumeSet
 
 
 class Medium:
-    """The whole of a bundle, wherever its bytes are; `path` is the bundle, or any volume of it."""
+    """The whole of a bundle, wherever its bytes are; `path` is the bundle, any volume of it, or a 7z archive of it.
 
-    def __init__(self, path: Path, ask: Ask | None = None) -> None:
+    `healed` says in words which volumes were not read but computed from parity.
+    """
+
+    def __init__(self, path: Path, ask: Ask | None = None, password: Callable[[], str] | None = None) -> None:
         self.path = path
+        self.healed = ""
         self._ask = ask
-        self.is_volume = is_volume(path)
+        self._archive = SevenZip(path, password or _no_password) if is_sevenzip(path) else None
+        self.is_volume = self._archive is None and is_volume(path)
+
+    def open(self) -> AbstractContextManager[Source]:
+        """Open the bundle, or the volume that was named.
+
+        Raises:
+            IntegrityError: it cannot be read.
+        """
+        return self._archive.open() if self._archive is not None else FileSource(self.path)
+
+    def read_head(self) -> Head:
+        """Read the head of the bundle, unchecked.
+
+        Raises:
+            IntegrityError: this is no bundle.
+        """
+        with self.open() as source:
+            return read_head(as_stream(source))
 
     def verify(
         self,
@@ -33,71 +56,121 @@ class Medium:
         now: datetime,
         reading: Reading | None = None,
     ) -> None:
-        """Check all of the bundle; `reading` takes part on the way.
+        """Check all of the bundle; `reading` takes part on the way. What parity heals is not missed.
 
         Raises:
             TrustError, IntegrityError: bytes are refused; volumes to be carried again are listed.
             HostError: volumes are missing.
         """
-        if not self.is_volume:
-            verify(self.path, policy, now=now, reading=reading)
-            return
+        if self.is_volume:
+            gathering = _Gathering(VolumeSet(self.path, policy, now=now), reading or Reading(), self._ask)
+            gathering.run()
+            self.healed = listed(gathering.healed, gathering.count)
+        else:
+            with self.open() as source:
+                verify_source(source, policy, now=now, reading=reading)
 
-        def check(path: Path) -> Label:
-            return verify_volume(path, policy, now=now, reading=reading).label
 
-        self._check_all(check)
+def _no_password() -> str:
+    raise HostError("expected a password for the archive, got none", hint="name a file: --password-file FILE")
 
-    def _check_all(self, check: Callable[[Path], Label]) -> None:
-        """Check each volume once, where it is found, and ask for those that are not there."""
-        label = read_label(self.path)
-        left = set(range(1, label.count + 1))
-        bad: dict[int, FerryError] = {}
-        place: Path | None = self.path.parent
+
+class _Gathering:
+    """One pass over the volumes: each is checked once, where it is found; what is bad or lost is healed at the end."""
+
+    def __init__(self, volumes: VolumeSet, reading: Reading, ask: Ask | None) -> None:
+        self._volumes = volumes
+        self._reading = reading
+        self._ask = ask
+        self._right: dict[int, set[str]] = {number: set() for number in volumes.data}
+        self._left = set(volumes.data)
+        self._bad: dict[int, FerryError] = {}
+        self.count = volumes.count
+        self.healed: list[int] = []
+
+    def run(self) -> None:
+        place: Path | None = self._volumes.first.parent
         while place is not None:
-            for number in sorted(left):
-                path = self._at(place, number, label.count)
-                if not path.is_file():
-                    continue
-                left.discard(number)
-                try:
-                    self._check_one(path, number, label, check)
-                except IntegrityError as error:
-                    bad[number] = error
-            place = self._ask(tuple(sorted(left)), label.count, place) if left and self._ask else None
-        self._refuse(label.count, left, bad)
+            self._volumes.look(place)
+            for number in sorted(self._left & self._volumes.paths.keys()):
+                self._check(number)
+            place = self._ask_for(sorted(self._left), place)
+        if self._wanting and self._volumes.parity:
+            self._gather_parity()
+            self._heal()
+        self._refuse()
 
-    def _check_one(self, path: Path, number: int, first: Label, check: Callable[[Path], Label]) -> None:
-        found = check(path)
-        if found.number != number or (found.manifest_sha256, found.volume_bytes) != (
-            first.manifest_sha256,
-            first.volume_bytes,
-        ):
+    @property
+    def _wanting(self) -> list[int]:
+        return sorted({*self._left, *self._bad})
+
+    def _ask_for(self, numbers: list[int], place: Path) -> Path | None:
+        if not numbers or self._ask is None:
+            return None
+        return self._ask(tuple(numbers), self.count, place)
+
+    def _check(self, number: int) -> None:
+        self._left.discard(number)
+        try:
+            self._volumes.check(number, self._reading, self._right[number])
+        except IntegrityError as error:
+            self._bad[number] = error
+
+    def _gather_parity(self) -> None:
+        """Ask for volumes of parity as long as there are fewer than volumes to be healed."""
+        place: Path | None = self._volumes.first.parent
+        while place is not None:
+            found = [number for number in self._volumes.parity if number in self._volumes.paths]
+            absent = [number for number in self._volumes.parity if number not in found]
+            place = self._ask_for(absent, place) if len(found) < len(self._wanting) else None
+            if place is not None:
+                self._volumes.look(place)
+
+    def _heal(self) -> None:
+        for number in self._wanting:
+            try:
+                with self._volumes.shards() as shards:
+                    self._volumes.check_source(Healed(shards, number), self._reading, self._right[number])
+            except IntegrityError as error:
+                self._bad.setdefault(number, error)
+                continue
+            self.healed.append(number)
+            self._bad.pop(number, None)
+            self._left.discard(number)
+
+    def _refuse(self) -> None:
+        if not self._wanting:
+            return
+        again = f"volumes {listed(self._wanting, self.count)} of {self.count}"
+        self._refuse_discs(again)
+        absent = sorted(self._left)
+        damaged = {number: error for number, error in self._bad.items() if number not in self._left}
+        if damaged:
+            reasons = "".join(f"\n  volume {number}: {error}" for number, error in sorted(damaged.items()))
             raise IntegrityError(
-                f"expected volume {number} of the same cut, got volume {found.number} of another", place=str(path)
+                f"{len(damaged)} of {self.count} volumes are damaged:{reasons}",
+                hint=f"carry again: {again}{self._remedy()}",
             )
+        raise HostError(
+            f"expected {self.count} volumes, {len(absent)} are missing",
+            place=str(self._volumes.first.parent),
+            hint=f"bring {again} into one directory with the others{self._remedy()}",
+        )
 
-    def _at(self, place: Path, number: int, count: int) -> Path:
-        """Return where a volume should be: beside the first one, or in another directory under the same name."""
-        match = _VOLUME.fullmatch(self.path.name)
-        if match is None:
-            return self.path if number == read_label(self.path).number else place / volume_name("", number, count)
-        return place / volume_name(match["stem"], number, count)
+    def _refuse_discs(self, again: str) -> None:
+        """Say what healing needs where volumes were read that are no longer there."""
+        volumes = self._volumes
+        gone = [number for number, path in sorted(volumes.paths.items()) if not path.is_file()]
+        if not gone or len(self._wanting) > len(volumes.parity):
+            return
+        size = sum(map(volumes.cut.size, (*volumes.data, *volumes.parity)))
+        raise HostError(
+            f"{again} are bad or missing: to heal them all volumes must be there at once, "
+            f"{listed(gone, self.count)} are no longer",
+            hint=f"ferry heal {volumes.first} --collect -o DIR asks for the media and copies them "
+            f"into DIR, which needs up to {size} bytes; or carry {again} again",
+        )
 
-    def _refuse(self, count: int, left: set[int], bad: dict[int, FerryError]) -> None:
-        if bad:
-            again = _listed(sorted({*bad, *left}))
-            reasons = "".join(f"\n  volume {number}: {error}" for number, error in sorted(bad.items()))
-            raise IntegrityError(
-                f"{len(bad)} of {count} volumes are damaged:{reasons}", hint=f"carry again: volumes {again} of {count}"
-            )
-        if left:
-            raise HostError(
-                f"expected {count} volumes, {len(left)} are missing",
-                place=str(self.path.parent),
-                hint=f"bring volumes {_listed(sorted(left))} of {count} into one directory with the others",
-            )
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers))
+    def _remedy(self) -> str:
+        have = [number for number in self._volumes.parity if number in self._volumes.paths]
+        return remedy(len(self._wanting), len(have), len(self._volumes.parity))

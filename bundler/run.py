@@ -99,38 +99,67 @@ def feed(
         StepError: it is not there, took longer than `timeout_s`, or failed.
         the errors of `write`: the program was stopped then.
     """
-    words = [str(word) for word in argv]
     with tempfile.TemporaryFile() as out:
-        try:
-            process = subprocess.Popen(
-                words, stdin=subprocess.PIPE, stdout=out, stderr=out, env=clean_environment(environment)
-            )
-        except OSError as error:
-            raise StepError(f'"{words[0]}" cannot be started: {error.strerror}') from error
-        is_late = threading.Event()
+        pipes = {"stdin": subprocess.PIPE, "stdout": out, "stderr": out}
+        return _attend([str(word) for word in argv], pipes, write, out, timeout_s, environment)
 
-        def stop() -> None:
-            is_late.set()
-            process.kill()
 
-        timer = threading.Timer(timeout_s, stop)
-        timer.start()
-        assert process.stdin is not None
-        try:
-            # One that ends before it has read all says itself why.
-            with suppress(BrokenPipeError):
-                write(process.stdin)
-            with suppress(BrokenPipeError):
-                process.stdin.close()
-            process.wait()
-        finally:
-            timer.cancel()
-            process.kill()
-            with suppress(BrokenPipeError):
-                process.stdin.close()
-            process.wait()
-        out.seek(0)
-        text = out.read().decode(errors="replace")
+def drain(
+    argv: Sequence[str | Path],
+    read: Callable[[IO[bytes]], None],
+    *,
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program to its end while `read` reads its standard output; return what else it printed.
+
+    Raises:
+        StepError: it is not there, took longer than `timeout_s`, or failed.
+        the errors of `read`: the program was stopped then.
+    """
+    with tempfile.TemporaryFile() as out:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": out}
+        return _attend([str(word) for word in argv], pipes, read, out, timeout_s, environment)
+
+
+def _attend(
+    words: Sequence[str],
+    pipes: Mapping[str, Any],
+    work: Callable[[IO[bytes]], None],
+    out: IO[bytes],
+    timeout_s: float,
+    environment: Mapping[str, str] | None,
+) -> str:
+    """Run a program to its end while `work` has the one pipe to it; `out` is what it prints to."""
+    try:
+        process = subprocess.Popen(words, **pipes, env=clean_environment(environment))
+    except OSError as error:
+        raise StepError(f'"{words[0]}" cannot be started: {error.strerror}') from error
+    is_late = threading.Event()
+
+    def stop() -> None:
+        is_late.set()
+        process.kill()
+
+    timer = threading.Timer(timeout_s, stop)
+    timer.start()
+    pipe = process.stdin or process.stdout
+    assert pipe is not None
+    try:
+        # One that ends before it has read all says itself why.
+        with suppress(BrokenPipeError):
+            work(pipe)
+        with suppress(BrokenPipeError):
+            pipe.close()
+        process.wait()
+    finally:
+        timer.cancel()
+        process.kill()
+        with suppress(BrokenPipeError):
+            pipe.close()
+        process.wait()
+    out.seek(0)
+    text = out.read().decode(errors="replace")
     if is_late.is_set():
         raise StepError(f"expected `{_shown(words)}` to end within {timeout_s:g} s, it was stopped")
     if process.returncode != 0:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,10 +29,20 @@ from bundler.attest import Attested, Demands, check
 from bundler.checks import Checks, Reading
 from bundler.errors import IntegrityError, TrustError
 from bundler.model.manifest import Manifest, parse_manifest
+from bundler.source import FileSource, Source, as_stream
 from keystore import sm2
 from keystore.public import VerifyingKey
 
-__all__ = ["PROFILES", "Policy", "VerifiedBundle", "open_bundle", "read_manifest", "read_trust", "verify"]
+__all__ = [
+    "PROFILES",
+    "Policy",
+    "VerifiedBundle",
+    "open_bundle",
+    "read_manifest",
+    "read_trust",
+    "verify",
+    "verify_source",
+]
 
 # The digest that proves the bytes, by the name of a verifier's profile.
 PROFILES = {"gm": "sm3", "standard": "sha256"}
@@ -114,16 +123,31 @@ def verify(
     Raises:
         TrustError, IntegrityError: as the steps say. A sink's own errors pass through.
     """
+    with FileSource(path) as source:
+        return verify_source(source, policy, now=now, reading=reading)
+
+
+def verify_source(
+    source: Source,
+    policy: Policy,
+    *,
+    now: datetime,
+    reading: Reading | None = None,
+) -> VerifiedBundle:
+    """Check a whole bundle, wherever its bytes are.
+
+    Raises:
+        TrustError, IntegrityError: as the steps say. A sink's own errors pass through.
+    """
     reading = reading or Reading()
-    with open_bundle(path) as stream:
-        head = read_head(stream)
-        manifest, attested = read_manifest(head, policy, now=now)
-        reading.started(manifest)
-        _check_size(stream, manifest, head.end)
-        checks = Checks(stream, manifest, policy.algorithm, reading)
-        checks.run(list(spans(manifest, head.end)), total_size(manifest, head.end) - len(END))
+    head = read_head(as_stream(source))
+    manifest, attested = read_manifest(head, policy, now=now)
+    reading.started(manifest)
+    _check_size(source, manifest, head.end)
+    checks = Checks(source, manifest, policy.algorithm, reading)
+    checks.run(list(spans(manifest, head.end)), total_size(manifest, head.end) - len(END))
     return VerifiedBundle(
-        path=path,
+        path=Path(source.name),
         manifest=manifest,
         manifest_bytes=head.manifest,
         head_end=head.end,
@@ -144,8 +168,8 @@ def open_bundle(path: Path) -> BinaryIO:
         raise IntegrityError(f"the bundle cannot be read: {error.strerror}", place=str(path)) from error
 
 
-def _check_size(stream: BinaryIO, manifest: Manifest, start: int) -> None:
-    expected, got = total_size(manifest, start), os.fstat(stream.fileno()).st_size
+def _check_size(source: Source, manifest: Manifest, start: int) -> None:
+    expected, got = total_size(manifest, start), source.size
     if expected != got:
         kind = "cut short" if got < expected else "followed by other data"
         raise IntegrityError(

@@ -7,26 +7,29 @@ its label says which part of the cut it is, and the cut follows from the manifes
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
-from bundler.archive import BLOCK, END, Head, Span, header, lay_out, medium, pack_head, padding, read_head, spans
+from bundler.archive import BLOCK, Head, Span, header, medium, read_head, spans
 from bundler.attest import Attested
 from bundler.checks import Checks, Reading
-from bundler.errors import HostError, IntegrityError, RecipeError
+from bundler.cut import Body, Cut, cut_of, make_cut
+from bundler.errors import IntegrityError, RecipeError
+from bundler.frame import Frame
 from bundler.model.manifest import Manifest
-from bundler.model.volume import LABEL_BYTES, NAME, Label, Part, cut, format_label, parse_label
+from bundler.model.volume import LABEL_BYTES, NAME, Label, parse_label
+from bundler.parity import check_parity, encode
+from bundler.source import FileSource, Source, as_stream, read_at, readable
 from bundler.store import PIECE_BYTES
 from bundler.verify import Policy, open_bundle, read_manifest, verify
 
 # What a file system or a medium takes, in bytes; a little less than a disc holds, for the file system on it.
 SIZES = {"4g": 4 * 1024**3 - 512, "dvd": 4_690_000_000, "bd": 24_900_000_000}
-_LABEL_TAR_BYTES = BLOCK + LABEL_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +56,28 @@ def is_volume(path: Path) -> bool:
             return stream.read(BLOCK) == header(NAME, LABEL_BYTES)
 
 
-def volume_name(bundle: str, number: int, count: int) -> str:
-    """Return the file name of a volume: `agentscope.tar` becomes `agentscope.vol02of11.tar`."""
+def volume_name(bundle: str, number: int, count: int, parity: int = 0) -> str:
+    """Return the file name of a volume: `agentscope.tar` becomes `agentscope.vol02of11.tar`.
+
+    Those behind `count` are of parity: `agentscope.parity1of2.tar`.
+    """
     stem = bundle.removesuffix(".tar")
+    if number > count:
+        return f"{stem}.parity{number - count:0{len(str(parity))}d}of{parity}.tar"
     return f"{stem}.vol{number:0{len(str(count))}d}of{count}.tar"
+
+
+class Form(Protocol):
+    """What volumes are written as, when it is not plain files."""
+
+    def room(self, volume_bytes: int, head: Head, manifest: Manifest) -> int:
+        """Return how large a volume may be whose file may have `volume_bytes`."""
+
+    def file_name(self, name: str) -> str:
+        """Return the name of the file that holds the volume `name`."""
+
+    def wrap(self, part: Path, name: str, cut: Cut, number: int, install_script: bytes) -> int:
+        """Make the file without the bytes of the volume, and return where they belong."""
 
 
 def split(
@@ -67,78 +88,101 @@ def split(
     policy: Policy,
     now: datetime,
     reading: Reading,
+    parity: int = 0,
+    form: Form | None = None,
 ) -> tuple[Path, ...]:
-    """Verify a bundle and write its volumes into a directory; return their paths in order.
+    """Verify a bundle and write its volumes into a directory; return their paths in order, those of parity last.
 
     Raises:
         TrustError, IntegrityError: the bundle is refused.
-        RecipeError: the size is too small for a part that cannot be cut.
+        RecipeError: the size is too small for a part that cannot be cut, or there are too many volumes for parity.
         HostError: a volume cannot be written, or is there already. No volume is left then.
     """
     verified = verify(bundle, policy, now=now, reading=reading)
-    with open_bundle(bundle) as stream:
-        head = read_head(stream)
+    with FileSource(bundle) as source:
+        head = read_head(as_stream(source))
         if head.manifest != verified.manifest_bytes:
             raise IntegrityError("the bundle changed while it was split", place=str(bundle))
-        volumes = cut(verified.manifest, head.end, volume_bytes)
-        places = {span.entry.name: span.data for span in spans(verified.manifest, head.end)}
-        digest = hashlib.sha256(head.manifest).hexdigest()
-        written: list[Path] = []
+        room = form.room(volume_bytes, head, verified.manifest) if form else volume_bytes
         try:
-            for number, parts in enumerate(volumes, 1):
-                label = Label(manifest_sha256=digest, volume_bytes=volume_bytes, number=number, count=len(volumes))
-                path = directory / volume_name(bundle.name, number, len(volumes))
-                _write(path, _volume(stream, head, label, parts, places, reading.advance))
-                written.append(path)
-        except BaseException:
-            for path in written:
-                path.unlink(missing_ok=True)
+            cut = make_cut(verified.manifest, head, room, parity)
+        except RecipeError as error:
+            if form:
+                error.hint = error.hint or f"files take {volume_bytes - room} bytes more than their volumes"
             raise
-    return tuple(written)
+        places = {span.entry.name: span.data for span in spans(verified.manifest, head.end)}
+        bodies = [Body(source, parts, places) for parts in cut.volumes]
+        frame = partial(_frame, bundle.name, directory, cut, form, _install_script(source, cut, places))
+        written = ExitStack()
+        paths: list[Path] = []
+        with written:
+            for number, body in enumerate(bodies, 1):
+                _fill([number], frame, partial(_write_body, cut, number, body, reading.advance), paths, written)
+            if parity:
+                numbers = range(len(bodies) + 1, cut.shape.total + 1)
+                _fill(numbers, frame, partial(_write_parity, cut, bodies, reading.advance), paths, written)
+            written.pop_all()
+    return tuple(paths)
 
 
-def _volume(
-    stream: BinaryIO,
-    head: Head,
-    label: Label,
-    parts: Sequence[Part],
-    places: dict[str, int],
-    advance: Callable[[int], None],
-) -> Iterator[bytes]:
-    """Yield the bytes of a volume."""
-    yield pack_head(head.entries())
-    yield header(NAME, LABEL_BYTES) + format_label(label)
-    for part in parts:
-        yield header(part.name, part.length)
-        at, end = places[part.entry.name] + part.start, places[part.entry.name] + part.start + part.length
-        while at < end:
-            piece = os.pread(stream.fileno(), min(PIECE_BYTES, end - at), at)
-            if not piece:
-                raise IntegrityError("the bundle changed while it was split")
-            yield piece
-            advance(len(piece))
-            at += len(piece)
-        yield bytes(padding(part.length))
-    yield END
+def _fill(
+    numbers: Iterable[int],
+    make: Callable[[int], Frame],
+    write: Callable[[Sequence[Frame]], None],
+    paths: list[Path],
+    undo: ExitStack,
+) -> None:
+    """Write files and give them their names, or leave none of them."""
+    frames = []
+    with ExitStack() as stack:
+        for number in numbers:
+            frames.append(make(number))
+            stack.callback(frames[-1].abandon)
+        write(frames)
+        for frame in frames:
+            frame.finish()
+            paths.append(frame.path)
+            undo.callback(frame.path.unlink)
 
 
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file beside its final place, sync it, then give it its name; one that is there stays."""
-    if path.exists():
-        raise HostError("a volume is there already", place=str(path), hint="remove it, or choose another directory")
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb", buffering=0) as out:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[out.write(view) :]
-            os.fsync(out.fileno())
-        part.rename(path)
-    except OSError as error:
-        raise HostError(f"a volume cannot be written: {error.strerror}", place=str(path)) from error
-    finally:
-        part.unlink(missing_ok=True)
+def _install_script(source: Source, cut: Cut, places: Mapping[str, int]) -> bytes:
+    script = next(entry for entry in cut.manifest.entries if entry.name == "install.sh")
+    return read_at(source, script.size, places[script.name])
+
+
+def _frame(bundle: str, directory: Path, cut: Cut, form: Form | None, install_script: bytes, number: int) -> Frame:
+    name = volume_name(bundle, number, len(cut.volumes), cut.shape.parity)
+    if form is None:
+        return Frame(directory / name)
+    wrap = partial(form.wrap, name=name, cut=cut, number=number, install_script=install_script)
+    return Frame(directory / form.file_name(name), wrap)
+
+
+def _write_body(cut: Cut, number: int, body: Body, advance: Callable[[int], None], frames: Sequence[Frame]) -> None:
+    """Write a volume that holds a part of the bundle."""
+    (frame,) = frames
+    start = cut.body_at(number)
+    frame.write(0, cut.before(number, b""))
+    for at in range(0, body.size, PIECE_BYTES):
+        piece = read_at(body, min(PIECE_BYTES, body.size - at), at)
+        if len(piece) != min(PIECE_BYTES, body.size - at):
+            raise IntegrityError("the bundle changed while it was split")
+        frame.write(start + at, piece)
+        advance(len(piece))
+    frame.write(start + body.size, cut.behind(number, b""))
+
+
+def _write_parity(cut: Cut, bodies: Sequence[Source], advance: Callable[[int], None], frames: Sequence[Frame]) -> None:
+    """Compute the volumes of parity and write them."""
+    first = len(bodies) + 1
+
+    def write(number: int, offset: int, data: bytes) -> None:
+        frames[number - first].write(cut.body_at(number) + offset, data)
+
+    index = encode(bodies, cut.shape, write, advance)
+    for number, frame in enumerate(frames, first):
+        frame.write(0, cut.before(number, index))
+        frame.write(cut.body_at(number) + cut.shape.shard_bytes, cut.behind(number, index))
 
 
 def verify_volume(
@@ -150,19 +194,73 @@ def verify_volume(
 ) -> VerifiedVolume:
     """Check one volume against the signed manifest at its head; `reading` takes part on the way.
 
+    One of parity is checked in itself: nobody signs it, what it heals is checked.
+
     Raises:
         TrustError, IntegrityError: it is refused.
     """
-    reading = reading or Reading()
-    with open_bundle(path) as stream:
-        head = read_head(stream)
-        manifest, attested = read_manifest(head, policy, now=now)
-        reading.started(manifest)
-        label = _label(stream, head)
-        all_spans = list(lay_out(_parts(manifest, head, label), head.end + _LABEL_TAR_BYTES))
-        _check_size(stream, all_spans)
-        Checks(stream, manifest, policy.algorithm, reading).run(all_spans, _end(all_spans))
-    return VerifiedVolume(path=path, label=label, manifest=manifest, head=head, attested=attested)
+    with FileSource(path) as source:
+        return check_volume(source, policy, now=now, reading=reading or Reading(), right=set())
+
+
+def check_volume(
+    source: Source,
+    policy: Policy,
+    *,
+    now: datetime,
+    reading: Reading,
+    right: set[str],
+) -> VerifiedVolume:
+    """Check a volume wherever its bytes are; parts named in `right` are passed over, those that are right added.
+
+    Raises:
+        TrustError, IntegrityError: it is refused.
+    """
+    head, label = read_start(source)
+    manifest, attested = read_manifest(head, policy, now=now)
+    check_label(head, label)
+    reading.started(manifest)
+    cut = cut_of(manifest, head, label)
+    _check_size(source, cut.size(label.number))
+    if label.is_parity:
+        check_parity(source, cut, label, reading.advance)
+    else:
+        checks = Checks(source, manifest, policy.algorithm, reading)
+        try:
+            all_spans = cut.spans(label.number)
+            checks.run([span for span in all_spans if span.part.name not in right], _end(all_spans))
+        finally:
+            right |= checks.right
+    return VerifiedVolume(path=Path(source.name), label=label, manifest=manifest, head=head, attested=attested)
+
+
+def read_start(source: Source) -> tuple[Head, Label]:
+    """Read head and label of a volume, unchecked.
+
+    Raises:
+        IntegrityError: it is no volume.
+    """
+    with readable(source.name):
+        head = read_head(as_stream(source))
+        block, data = read_at(source, BLOCK, head.end), read_at(source, LABEL_BYTES, head.end + BLOCK)
+    if block != header(NAME, LABEL_BYTES):
+        raise IntegrityError(f'expected the entry "{NAME}" behind the head, this is no volume', place=source.name)
+    return head, parse_label(data)
+
+
+def check_label(head: Head, label: Label) -> None:
+    """Check that a label is of the bundle whose head stands before it.
+
+    Raises:
+        IntegrityError: it is of another bundle.
+    """
+    digest = hashlib.sha256(head.manifest).hexdigest()
+    if label.manifest_sha256 != digest:
+        raise IntegrityError(
+            f"expected a volume of the bundle with manifest {digest}, its label says {label.manifest_sha256}",
+            place=NAME,
+            hint="volumes of two bundles were mixed up: carry this one again",
+        )
 
 
 def read_label(path: Path) -> Label:
@@ -171,42 +269,8 @@ def read_label(path: Path) -> Label:
     Raises:
         IntegrityError: it is no volume.
     """
-    with open_bundle(path) as stream:
-        return _label(stream, read_head(stream))
-
-
-def _label(stream: BinaryIO, head: Head) -> Label:
-    with medium(stream):
-        stream.seek(head.end)
-        block, data = stream.read(BLOCK), stream.read(LABEL_BYTES)
-    if block != header(NAME, LABEL_BYTES):
-        raise IntegrityError(f'expected the entry "{NAME}" behind the head, this is no volume', place=str(stream.name))
-    label = parse_label(data)
-    digest = hashlib.sha256(head.manifest).hexdigest()
-    if label.manifest_sha256 != digest:
-        raise IntegrityError(
-            f"expected a volume of the bundle with manifest {digest}, its label says {label.manifest_sha256}",
-            place=NAME,
-            hint="volumes of two bundles were mixed up: carry this one again",
-        )
-    return label
-
-
-def _parts(manifest: Manifest, head: Head, label: Label) -> tuple[Part, ...]:
-    """Return what a volume must hold.
-
-    Raises:
-        IntegrityError: no such cut gives such a volume.
-    """
-    try:
-        volumes = cut(manifest, head.end, label.volume_bytes)
-    except RecipeError as error:
-        raise IntegrityError(error.message, place=NAME) from error
-    if label.count != len(volumes) or label.number > len(volumes):
-        raise IntegrityError(
-            f"expected one of {len(volumes)} volumes, the label says {label.number} of {label.count}", place=NAME
-        )
-    return volumes[label.number - 1]
+    with FileSource(path) as source:
+        return read_start(source)[1]
 
 
 def _end(all_spans: Sequence[Span]) -> int:
@@ -214,10 +278,9 @@ def _end(all_spans: Sequence[Span]) -> int:
     return last.header + last.part.tar_bytes
 
 
-def _check_size(stream: BinaryIO, all_spans: Sequence[Span]) -> None:
-    expected, got = _end(all_spans) + len(END), os.fstat(stream.fileno()).st_size
-    if expected != got:
-        kind = "cut short" if got < expected else "followed by other data"
+def _check_size(source: Source, expected: int) -> None:
+    if expected != source.size:
+        kind = "cut short" if source.size < expected else "followed by other data"
         raise IntegrityError(
-            f"expected {expected} bytes, got {got}: the volume is {kind}", hint="carry this volume again"
+            f"expected {expected} bytes, got {source.size}: the volume is {kind}", hint="carry this volume again"
         )

@@ -5,9 +5,9 @@ cd "$(dirname "$0")/.."
 
 # Debian packages: what builds and runs the isolated machines, and with the word "tests" the independent programs that
 # tests compare with.
-packages="busybox openssl python3-venv systemd-container uidmap mmdebstrap"
+packages="busybox openssl python3-venv systemd-container uidmap mmdebstrap xorriso"
 if [ "${1:-}" = tests ]; then
-  packages="$packages binfmt-support containerd createrepo-c dnf docker-registry dpkg-dev gnupg makeself podman qemu-user-static rpm runc
+  packages="$packages binfmt-support containerd createrepo-c dnf docker-registry dpkg-dev fuseiso gnupg makeself p7zip-full podman qemu-user-static rpm runc
    shellcheck skopeo"
 fi
 

@@ -30,6 +30,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "inspect": ("bundler.cli.check", "inspect_command"),
     "diff": ("bundler.cli.difference", "diff_command"),
     "split": ("bundler.cli.split", "split_command"),
+    "heal": ("bundler.cli.heal", "heal_command"),
     "serve": ("bundler.cli.serve", "serve_command"),
     "push": ("bundler.cli.push", "push_command"),
     "pull": ("bundler.cli.push", "pull_command"),

@@ -13,12 +13,16 @@ from bundler.accelerators.decide import told_need
 from bundler.archive import read_head
 from bundler.cli.clock import judged_now
 from bundler.cli.messages import tr
+from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import make_policy, policy_options, shown
 from bundler.cli.progress import Shown
 from bundler.cli.signers import print_signers, signers_document
-from bundler.errors import FerryError, IntegrityError
+from bundler.errors import FerryError, IntegrityError, TrustError
+from bundler.medium import Medium
 from bundler.model.manifest import Manifest, parse_manifest
-from bundler.verify import Policy, VerifiedBundle, verify
+from bundler.parity import listed, remedy
+from bundler.sevenzip.archive import is_sevenzip
+from bundler.verify import Policy, VerifiedBundle, verify_source
 from bundler.volumes import VerifiedVolume, is_volume, verify_volume
 
 _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
@@ -40,18 +44,20 @@ _BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
     ),
 )
 @click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE...")
+@password_option
 @policy_options
 @click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
-def verify_command(bundles: tuple[Path, ...], as_json: bool, **choices: Any) -> None:
+def verify_command(bundles: tuple[Path, ...], password_file: Path | None, as_json: bool, **choices: Any) -> None:
     """Check a whole bundle, or some of its volumes."""
     policy = make_policy(**choices)
-    if any(map(is_volume, bundles)):
+    if any(not is_sevenzip(bundle) and is_volume(bundle) for bundle in bundles):
         _verify_volumes(bundles, policy, as_json=as_json)
         return
     now = judged_now()
     for bundle in bundles:
-        with Shown() as progress:
-            verified = verify(bundle, policy, now=now, reading=shown(progress))
+        medium = Medium(bundle, password=password_from(password_file))
+        with Shown() as progress, medium.open() as source:
+            verified = verify_source(source, policy, now=now, reading=shown(progress))
         _print_verified(verified, as_json)
 
 
@@ -60,6 +66,7 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
     right: dict[int, VerifiedVolume] = {}
     wrong: dict[Path, FerryError] = {}
     now = judged_now()
+    untrusted: TrustError | None = None
     for path in paths:
         try:
             with Shown() as progress:
@@ -67,36 +74,73 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
         except IntegrityError as error:
             wrong[path] = error
             continue
-        if any(one.label.manifest_sha256 != volume.label.manifest_sha256 for one in right.values()):
-            wrong[path] = IntegrityError("expected volumes of one bundle, this is of another", place=str(path))
+        except TrustError as error:
+            # Damage in a head looks like a signature of nobody; where others are right, it is damage.
+            wrong[path], untrusted = error, untrusted or error
+            continue
+        if any(one.label.cut != volume.label.cut for one in right.values()):
+            wrong[path] = IntegrityError("expected volumes of one cut, this is of another", place=str(path))
         else:
             right[volume.label.number] = volume
+    if untrusted is not None and not right:
+        raise untrusted
     _print_volumes(right, wrong, as_json=as_json)
 
 
 def _print_volumes(right: dict[int, VerifiedVolume], wrong: dict[Path, FerryError], *, as_json: bool) -> None:
-    count = max((volume.label.count for volume in right.values()), default=0)
-    absent = [number for number in range(1, count + 1) if number not in right]
+    label = next((volume.label for volume in right.values()), None)
+    count, parity = (label.count, label.parity) if label else (0, 0)
+    lost = [number for number in range(1, count + 1) if number not in right]
+    have = sum(number > count for number in right)
     if as_json:
         document = {
             "verified": not wrong,
             "right": sorted(right),
             "count": count,
-            "missing": absent,
+            "parity": parity,
+            "missing": lost,
             "damaged": {str(path): str(error) for path, error in wrong.items()},
+            "heals": bool(lost) and have >= len(lost),
         }
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
-        for number, volume in sorted(right.items()):
-            product = f"{volume.manifest.name} {volume.manifest.version} ({volume.manifest.platform})"
-            which = tr(f"volume {number} of {count}", f"第 {number} 卷，共 {count} 卷")
-            click.echo(tr(f"verified: {which}, {product}", f"校验通过：{which}，{product}"))
-        if absent:
-            listed = ", ".join(map(str, absent))
-            click.echo(tr(f"not among them: volumes {listed} of {count}", f"缺少：第 {listed} 卷，共 {count} 卷"))
+        _tell_volumes(right, count, parity)
+        if not wrong and 0 < len(lost) <= have:
+            click.echo(_healable())
     if wrong:
         reasons = "".join(f"\n  {path}: {error}" for path, error in wrong.items())
-        raise IntegrityError(f"{len(wrong)} volumes are damaged:{reasons}", hint="carry these volumes again")
+        raise IntegrityError(f"{len(wrong)} volumes are damaged:{reasons}", hint=_hint(lost, count, have, parity))
+
+
+def _tell_volumes(right: dict[int, VerifiedVolume], count: int, parity: int) -> None:
+    for number, volume in sorted(right.items()):
+        product = f"{volume.manifest.name} {volume.manifest.version} ({volume.manifest.platform})"
+        if volume.label.is_parity:
+            number -= count
+            which = tr(f"parity volume {number} of {parity}", f"第 {number} 校验卷，共 {parity} 卷")
+            click.echo(tr(f"undamaged: {which}, {product}", f"未损坏：{which}，{product}"))
+            continue
+        which = tr(f"volume {number} of {count}", f"第 {number} 卷，共 {count} 卷")
+        click.echo(tr(f"verified: {which}, {product}", f"校验通过：{which}，{product}"))
+    absent = [number for number in range(1, count + parity + 1) if number not in right]
+    if absent:
+        numbers = listed(absent, count)
+        click.echo(tr(f"not among them: volumes {numbers} of {count}", f"缺少：第 {numbers} 卷，共 {count} 卷"))
+
+
+def _healable() -> str:
+    return tr(
+        "parity heals them: an install does, or `ferry heal` writes them anew",
+        "校验卷可修复：安装时自动修复，或用 `ferry heal` 重写",
+    )
+
+
+def _hint(lost: list[int], count: int, have: int, parity: int) -> str:
+    if not parity:
+        return "carry these volumes again"
+    if len(lost) <= have:
+        return _healable()
+    return f"carry again: volumes {listed(lost, count)} of {count}{remedy(len(lost), have, parity)}"
 
 
 def _print_verified(verified: VerifiedBundle, as_json: bool) -> None:

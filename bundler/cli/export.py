@@ -13,6 +13,7 @@ from bundler.build import read_inputs
 from bundler.cli.make import RECIPE, store_directory
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
+from bundler.cli.sevenzip import sevenzip_command
 from bundler.errors import RecipeError
 from bundler.export import fetch_wheels, format_requirements, write_pylock, write_wheels
 from bundler.load import read_lock
@@ -30,12 +31,20 @@ def _platform(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+class _Forms(click.Group):
+    """A group whose form of a bundle may be named as an option too: `ferry export --7z`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["7z" if arg == "--7z" else arg for arg in args])
+
+
 @click.group(
     "export",
-    short_help=tr("Write the wheels of a lock for pip and uv.", "为 pip 和 uv 导出锁定的 wheel。"),
+    cls=_Forms,
+    short_help=tr("Write a lock's wheels, or a bundle, for other tools.", "为其他工具导出 wheel 或数据包。"),
     help=tr(
-        "Write the wheels of a lock in the form that other installers read.",
-        "以其他安装工具可读的形式导出锁定的 wheel。",
+        "Write the wheels of a lock in the form that other installers read, or a bundle as an encrypted archive.",
+        "以其他安装工具可读的形式导出锁定的 wheel，或把数据包写成加密压缩包。",
     ),
     epilog=tr(
         "Examples:  ferry export pylock recipes/agentscope -o out/pylock.toml  |  "
@@ -46,6 +55,9 @@ def _platform(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 def export_group() -> None:
     """Hold the forms."""
+
+
+export_group.add_command(sevenzip_command)
 
 
 @export_group.command(

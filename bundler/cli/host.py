@@ -16,6 +16,7 @@ import click
 
 from bundler.cli.clock import warn_of_clock
 from bundler.cli.messages import tr
+from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import chosen_demands, signature_options
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
@@ -32,6 +33,7 @@ from bundler.installer.status import Remembered, Status, read_status
 from bundler.installer.systemd import HostSystemd
 from bundler.installer.uninstall import uninstall as uninstall_all
 from bundler.medium import Ask, Medium
+from bundler.parity import listed
 from bundler.verify import PROFILES
 from keystore import audit, moment
 from keystore.chain import Head
@@ -78,6 +80,7 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help=tr("Which digests prove the bytes: SM3 or SHA-256.", "用哪种摘要校验：SM3 或 SHA-256。"),
             ),
+            password_option,
             click.option(
                 "--accept-expired-bundle",
                 is_flag=True,
@@ -110,7 +113,7 @@ def _bundle_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_bundle_options
 @click.option("--dry-run", is_flag=True, help=tr("Verify and plan; change nothing.", "只校验和规划，不做改动。"))
 @click.option("--yes", is_flag=True, help=tr("Do not ask.", "不询问。"))
-def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: Any) -> None:
+def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, password_file: Path | None, **choices: Any) -> None:
     """Install a bundle."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.default_int_handler)
@@ -128,13 +131,21 @@ def install(dry_run: bool, yes: bool, as_json: bool, bundle: Path, **choices: An
     if not as_json:
         _warn_of_clock()
     options = _options(dry_run=dry_run, **choices)
-    outcome = _install(bundle, options, agree, bars)
+    ask = _ask_for_volumes(bars) if sys.stdin.isatty() else None
+    medium = Medium(bundle, ask, password_from(password_file))
+    outcome = _install(medium, options, agree, bars)
     if outcome is None:
         raise click.Abort
     if as_json:
         click.echo(json.dumps(_document(outcome, time.monotonic() - began, dry_run=dry_run), ensure_ascii=False))
     elif outcome.done:
         _show_done(outcome, time.monotonic() - began)
+    if medium.healed:
+        healed = medium.healed
+        click.echo(
+            tr(f"healed by parity: volumes {healed}; carry them again", f"已由校验卷修复：第 {healed} 卷；请重新制作"),
+            err=True,
+        )
 
 
 def _warn_of_clock() -> None:
@@ -201,10 +212,12 @@ class _Bars:
         self._shown = None
 
 
-def _install(bundle: Path, options: Options, agree: Callable[[Plan, str | None], bool], bars: _Bars) -> Outcome | None:
+def _install(
+    medium: Medium, options: Options, agree: Callable[[Plan, str | None], bool], bars: _Bars
+) -> Outcome | None:
     try:
         return install_bundle(
-            Medium(bundle, _ask_for_volumes(bars) if sys.stdin.isatty() else None),
+            medium,
             options,
             layout=_LAYOUT,
             systemd=HostSystemd(),
@@ -221,7 +234,7 @@ def _ask_for_volumes(bars: _Bars) -> Ask:
 
     def ask(numbers: tuple[int, ...], count: int, place: Path) -> Path | None:
         bars.close()
-        missing = ", ".join(map(str, numbers))
+        missing = listed(numbers, count)
         question = tr(
             f"Insert the medium with volume {missing} of {count}; its directory, or q to stop",
             f"请插入第 {missing} 卷（共 {count} 卷）的介质；输入目录，q 停止",

@@ -72,6 +72,10 @@ class Shown:
             self._bars.update(self._task, total=done.completed or 1, completed=done.completed or 1)
         self._task = self._bars.add_task(tr(*_STAGES.get(stage, (stage, stage))), total=total or None)
 
+    def pause(self) -> None:
+        """Take the bars away, so that a question can be asked; the next stage brings them back."""
+        self._bars.stop()
+
     def advance(self, count: int) -> None:
         """Move the bar."""
         if self._task is not None:

@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 
 from bundler.anchors import choose_anchors, read_anchors, read_trust
-from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
@@ -42,7 +41,7 @@ from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
 from bundler.medium import Medium
 from bundler.model.progress import Progress
-from bundler.verify import Policy, open_bundle, read_manifest
+from bundler.verify import Policy, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +105,7 @@ def install(
     """
     check_owner(layout)
     os.umask(0o022)
-    head = _read(medium.path)
+    head = medium.read_head()
     log = HostLog(layout=layout, now=now, operator=options.operator)
     with nullcontext() if options.dry_run else exclusive(layout.run), ExitStack() as until_planned:
         if not options.dry_run:
@@ -217,11 +216,6 @@ def _policy(options: Options, layout: Layout, marks: Marks) -> Policy:
         oldest_revocations=marks.revocations,
         accept_older_revocations=options.accept_older_revocations,
     )
-
-
-def _read(bundle: Path) -> Head:
-    with open_bundle(bundle) as stream:
-        return read_head(stream)
 
 
 def _verify_only(medium: Medium, policy: Policy, plan: Plan, *, now: datetime, progress: Progress) -> None:

@@ -8,7 +8,7 @@ import re
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,6 +131,7 @@ class Host:
 
     ask: Ask | None = None
     now = NOW
+    password: Callable[[], str] | None = None
 
     def install(self, bundle: bytes | Path, *changes: str, **options: object) -> Outcome:
         """Install a bundle with everything but the defaults in `options`."""
@@ -150,7 +151,7 @@ class Host:
             options["trust"] = named if isinstance(named, tuple) else (named,) if named else ()
         chosen = replace(chosen, **options)  # type: ignore[arg-type]
         outcome = install(
-            Medium(path, self.ask),
+            Medium(path, self.ask, self.password),
             chosen,
             layout=self.layout,
             systemd=self.systemd,

@@ -112,9 +112,12 @@ if [ ! -e "$tools/complete" ]; then
   new=$(mktemp -d "${tools%/*}/new.XXXXXX")
   chmod 755 "$new"
 
-  # Copies one blob out of the bundle and accepts the copy only with its digest.
+  # Copies one blob out of the bundle, or out of any of its volumes beside this one, and accepts the copy only with its
+  # digest.
   take() {
-    tar --occurrence=1 -xOf "$bundle" "blobs/sha256/$1" >"$2" 2>/dev/null ||
+    for from in "$bundle" "${bundle%.vol*}".vol*of*.tar; do
+      tar --occurrence=1 -xOf "$from" "blobs/sha256/$1" >"$2" 2>/dev/null && break
+    done ||
       fail 6 "expected blobs/sha256/$1 in \"$bundle\": give the first volume; if it is, carry it again"
     printf '%s  %s\n' "$1" "$2" | sha256sum -c >/dev/null 2>&1 ||
       fail 6 "blobs/sha256/$1 in \"$bundle\" has other bytes than its digest: carry the bundle again"

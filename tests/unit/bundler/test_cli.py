@@ -133,6 +133,8 @@ COMMANDS = [
     "verify",
     "inspect",
     "split",
+    "heal",
+    "export 7z",
     "serve",
     "keystore",
     "host",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bundler.errors import IntegrityError, StepError
-from bundler.run import clean_environment, feed, run
+from bundler.run import clean_environment, drain, feed, run
 
 
 def refusal(*words: str, **options: object) -> str:
@@ -129,3 +129,29 @@ def test_a_program_to_feed_that_is_not_there() -> None:
     with pytest.raises(StepError) as refused:
         feed(["/no/program"], lambda out: None, timeout_s=10)
     assert str(refused.value) == '"/no/program" cannot be started: No such file or directory'
+
+
+def test_the_output_of_a_program_is_read_as_it_comes() -> None:
+    got: list[bytes] = []
+    said = drain(["sh", "-c", "echo beside >&2; printf %s output"], lambda pipe: got.append(pipe.read()), timeout_s=10)
+    assert (got, said) == ([b"output"], "beside\n")
+
+
+def test_a_program_whose_output_is_read_fails() -> None:
+    with pytest.raises(StepError) as refused:
+        drain(["sh", "-c", "printf %s half; echo no room >&2; exit 3"], lambda pipe: pipe.read() and None, timeout_s=10)
+    assert str(refused.value) == ("`sh -c 'printf %s half; echo no room >&2; exit 3'` ended with status 3:\nno room")
+
+
+def test_a_program_that_writes_nothing_is_stopped() -> None:
+    with pytest.raises(StepError) as refused:
+        drain(["sleep", "60"], lambda pipe: pipe.read() and None, timeout_s=0.2)
+    assert str(refused.value) == "expected `sleep 60` to end within 0.2 s, it was stopped"
+
+
+def test_a_reader_that_fails_stops_the_program() -> None:
+    def fail(pipe: object) -> None:
+        raise IntegrityError("damaged")
+
+    with pytest.raises(IntegrityError, match="damaged"):
+        drain(["yes"], fail, timeout_s=60)

@@ -1,0 +1,1 @@
+"""7z archives that hold a bundle, read in place."""
