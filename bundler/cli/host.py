@@ -16,6 +16,7 @@ import click
 
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
+from bundler.cli.receipt import receipt_command
 from bundler.errors import HostError
 from bundler.installer.drivers import staying_drivers
 from bundler.installer.install import Options, Outcome
@@ -378,3 +379,6 @@ def uninstall(yes: bool, keep_data: bool, keep_drivers: bool) -> None:
     click.echo(tr(f"Removed, with its services: {listed}", f"已卸载，包括服务：{listed}"))
     for driver in staying:
         click.echo(tr(f"The driver stays: {driver}", f"驱动保留：{driver}"))
+
+
+host_group.add_command(receipt_command)

@@ -14,6 +14,7 @@ from bundler.cli.findings import egress_document, print_summary
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
+from bundler.cli.since import RECEIPT_KEY, SINCE, differential_facts, differential_rows, read_all_since
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.store import Store
 
@@ -39,7 +40,8 @@ def store_directory() -> Path:
     ),
     epilog=tr(
         "Examples:  ferry build recipes/hello --yes -o hello.tar  |  "
-        "ferry build recipes/agentscope --platform linux/arm64 -o agentscope-arm64.tar",
+        "ferry build recipes/agentscope --platform linux/arm64 -o agentscope-arm64.tar  |  "
+        "ferry build recipes/agentscope --since agentscope-1.tar --since receipt.json -o agentscope-2-from-1.tar",
         "示例：ferry build recipes/hello --yes -o hello.tar",
     ),
 )
@@ -67,6 +69,8 @@ def store_directory() -> Path:
     type=click.Path(dir_okay=False, path_type=Path),
     help=tr("File that holds its passphrase.", "口令文件。"),
 )
+@SINCE
+@RECEIPT_KEY
 @click.option("--yes", is_flag=True, help=tr("Make a keystore if there is none.", "没有密钥库时自动创建。"))
 @click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
 def build_command(
@@ -76,14 +80,25 @@ def build_command(
     key: str,
     keystore: Path | None,
     passphrase_file: Path | None,
+    since: tuple[Path, ...],
+    receipt_key: tuple[str, ...],
     yes: bool,
     as_json: bool,
 ) -> None:
     """Build a bundle."""
+    known = read_all_since(since, receipt_key)
     signer = open_signer(keystore_dir(keystore), key, passphrase_file, yes=yes)
     chosen = parse_platform(platform) if platform else None
     with Shown() as progress, in_use(store_directory()):
-        built = build(recipe, output, store=Store(store_directory()), signer=signer, platform=chosen, progress=progress)
+        built = build(
+            recipe,
+            output,
+            store=Store(store_directory()),
+            signer=signer,
+            platform=chosen,
+            progress=progress,
+            since=known,
+        )
     _print_built(built, signer.keyid, as_json)
 
 
@@ -102,6 +117,8 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
             "egress": egress_document(built.egress),
             "booted": {name: float(seconds) for name, seconds in built.booted.items()},
         }
+        if manifest.differential is not None:
+            document["differential"] = differential_facts(manifest.differential)
         click.echo(json.dumps(document))
         return
     booted = ", ".join(f"{name} {seconds} s" for name, seconds in sorted(built.booted.items()))
@@ -115,6 +132,9 @@ def _print_built(built: Built, keyid: str, as_json: bool) -> None:
             f"  {built.size:,} 字节，{len(manifest.items)} 项",
         )
     )
+    if manifest.differential is not None:
+        for row in differential_rows(manifest, manifest.differential):
+            click.echo(f"  {row}")
     click.echo(tr(f"  booted without network: {booted}", f"  断网启动：{booted}") if booted else f"  {not_booted}")
     print_summary(built.egress)
     if not built.egress.watched and manifest.services:

@@ -28,6 +28,7 @@ from bundler.delta.plain import find_plain, write_base, write_result
 # A change of how patches are made must not find what an older Ferry remembered.
 GENERATION = f"1 {zstd.zstd_version}"
 _LEVEL = 9
+_PIECE_BYTES = 1024 * 1024
 _SAMPLES = 8
 _SAMPLE_BYTES = 48
 _VARIED = 12
@@ -36,32 +37,33 @@ _MOST_MISSES = 3
 _FAR_BYTES = 64 * 1024 * 1024
 
 
-def make_patch(base: Path, result: Path, work: Path, write: Callable[[bytes], object]) -> None:
+def make_patch(base: memoryview, result: memoryview, work: Path, write: Callable[[bytes], object]) -> None:
     """Write the patch that makes `result` out of `base`; the same blobs give the same bytes. Neither may be empty.
 
-    Plain forms of both stand in `work` meanwhile; memory is bounded by 64 MiB for each core.
+    Plain forms of both stand in `work` meanwhile; besides them memory is bounded by 64 MiB for each core.
     """
-    with _mapped(base) as base_file, _mapped(result) as result_file:
-        plain = find_plain(base_file, result_file)
-        with (
-            _written(work, lambda out: write_base(base_file[0], plain, out)) as base_plain,
-            _written(work, lambda out: write_result(result_file[0], plain, out)) as result_plain,
-            tempfile.TemporaryFile(dir=work) as frames,
-        ):
-            segments = []
-            for segment, frame in _segments(base_plain, result_plain):
-                segments.append(segment)
-                frames.write(frame)
-            write(format_header(Header(plain.reads, plain.writes, tuple(segments))))
-            frames.seek(0)
-            while piece := frames.read(1024 * 1024):
-                write(piece)
+    plain = find_plain(base, result)
+    with (
+        _written(work, lambda out: write_base(base, plain, out)) as base_plain,
+        _written(work, lambda out: write_result(result, plain, out)) as result_plain,
+        tempfile.TemporaryFile(dir=work) as frames,
+    ):
+        segments = []
+        for segment, frame in _segments(base_plain, result_plain):
+            segments.append(segment)
+            frames.write(frame)
+        write(format_header(Header(plain.reads, plain.writes, tuple(segments))))
+        frames.seek(0)
+        while piece := frames.read(_PIECE_BYTES):
+            write(piece)
 
 
 @contextmanager
-def _mapped(path: Path) -> Iterator[tuple[memoryview, BinaryIO]]:
-    with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped, memoryview(mapped) as view:
-        yield view, stream
+def mapped(path: Path) -> Iterator[memoryview]:
+    """Give the bytes of a file that is not empty as memory, which the disk holds."""
+    with path.open("rb") as stream:
+        # It goes with its last user: closed by name, it would refuse while an error's frames still hold a part of it.
+        yield memoryview(mmap(stream.fileno(), 0, access=ACCESS_READ))
 
 
 @contextmanager
@@ -70,8 +72,7 @@ def _written(work: Path, fill: Callable[[BinaryIO], None]) -> Iterator[mmap]:
     with tempfile.TemporaryFile(dir=work) as out:
         fill(out)
         out.flush()
-        with mmap(out.fileno(), 0, access=ACCESS_READ) as mapped:
-            yield mapped
+        yield mmap(out.fileno(), 0, access=ACCESS_READ)
 
 
 def _segments(base: mmap, result: mmap) -> Iterator[tuple[Segment, bytes]]:
@@ -113,7 +114,7 @@ def _places(base: mmap, result: mmap) -> Iterator[tuple[int, int, int, int]]:
         length = min(SEGMENT_BYTES, len(result) - at)
         shift = _shift(base, result, at, length, shift)
         expected = at + shift
-        if 0 <= expected and expected + BACK_BYTES >= furthest and _equal(base, result, at, expected, length):
+        if expected >= 0 and expected + BACK_BYTES >= furthest and _equal(base, result, at, expected, length):
             start, base_length = expected, length
         else:
             before = (REACH_BYTES - SEGMENT_BYTES) // 2

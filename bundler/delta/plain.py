@@ -26,13 +26,13 @@ class Plain:
     stored: tuple[int, ...]
 
 
-def find_plain(base: tuple[memoryview, BinaryIO], result: tuple[memoryview, BinaryIO]) -> Plain:
+def find_plain(base: memoryview, result: memoryview) -> Plain:
     """Return the plain forms of two blobs; streams that both have stay deflated in both."""
-    base_streams, result_streams = find_streams(*base), find_streams(*result)
-    known = {stream.digest(base[0]) for stream in base_streams}
-    shared = known & {stream.digest(result[0]) for stream in result_streams}
-    stored, writes = _writes(result[0], [one for one in result_streams if one.digest(result[0]) not in shared])
-    reads = _reads(base[0], [one for one in base_streams if one.digest(base[0]) not in shared])
+    base_streams, result_streams = find_streams(base), find_streams(result)
+    known = {stream.digest(base) for stream in base_streams}
+    shared = known & {stream.digest(result) for stream in result_streams}
+    stored, writes = _writes(result, [one for one in result_streams if one.digest(result) not in shared])
+    reads = _reads(base, [one for one in base_streams if one.digest(base) not in shared])
     return Plain(reads=reads, writes=writes, stored=stored)
 
 
@@ -87,7 +87,8 @@ def write_base(data: memoryview, plain: Plain, out: BinaryIO) -> None:
 
 def write_result(data: memoryview, plain: Plain, out: BinaryIO) -> None:
     """Write the plain bytes of a result."""
-    _write(data, [(size, one.parameters is not None) for size, one in zip(plain.stored, plain.writes, strict=True)], out)
+    parts = zip(plain.stored, plain.writes, strict=True)
+    _write(data, [(size, one.parameters is not None) for size, one in parts], out)
 
 
 def _write(data: memoryview, parts: Sequence[tuple[int, bool]], out: BinaryIO) -> None:

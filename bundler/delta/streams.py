@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile
 
 from bundler.delta.deflate import PIECE_BYTES, RAW
@@ -33,8 +35,38 @@ class Stream(NamedTuple):
         return hashlib.sha256(self.of(data)).digest()
 
 
-def find_streams(data: memoryview, stream: BinaryIO) -> list[Stream]:
-    """Return the deflated streams of a blob in order, which is given as memory and as a file.
+class _File(io.RawIOBase):
+    """Memory as a file, without a copy of it."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
+        if base + offset < 0:
+            raise ValueError("expected a position in the file")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        piece = self._data[self._at : self._at + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
+def find_streams(data: memoryview) -> list[Stream]:
+    """Return the deflated streams of a blob in order.
 
     They do not overlap; whether zlib takes them is not checked. What is no archive, or a damaged one, has none.
     """
@@ -42,7 +74,7 @@ def find_streams(data: memoryview, stream: BinaryIO) -> list[Stream]:
         if data[:3] == _GZIP:
             return list(_members(data))
         if data[:4] == _ZIP:
-            return list(_entries(data, stream))
+            return list(_entries(data))
     except _BROKEN:
         pass
     return []
@@ -90,9 +122,9 @@ def _stream_length(data: memoryview, start: int) -> int:
     return at - start - len(inflater.unused_data) if inflater.eof else 0
 
 
-def _entries(data: memoryview, stream: BinaryIO) -> Iterator[Stream]:
+def _entries(data: memoryview) -> Iterator[Stream]:
     end = 0
-    with ZipFile(cast(BinaryIO, stream)) as archive:
+    with ZipFile(io.BufferedReader(_File(data))) as archive:
         members = sorted(archive.infolist(), key=lambda one: one.header_offset)
     for member in members:
         at = member.header_offset

@@ -14,6 +14,7 @@ from bundler.archive import Head, read_head
 from bundler.checks import Reading
 from bundler.errors import TrustError
 from bundler.installer.apply import Done, apply
+from bundler.installer.base import check_base, with_room
 from bundler.installer.facts import Facts, gather, read_anchors
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
@@ -24,7 +25,9 @@ from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
 from bundler.medium import Medium
+from bundler.model.manifest import Manifest
 from bundler.model.progress import Progress
+from bundler.model.whole import whole_manifest
 from bundler.verify import Policy, open_bundle, read_manifest, read_trust
 
 
@@ -79,17 +82,19 @@ def install(
     os.umask(0o022)
     policy = _policy(options, layout)
     head = _read(medium.path)
-    manifest, key = read_manifest(head, policy, now=now)
+    carried, key = read_manifest(head, policy, now=now)
+    document, manifest = whole_manifest(head.manifest, carried)
     with nullcontext() if options.dry_run else exclusive(layout.run):
         facts = gather(layout, systemd)
         check_host(facts, manifest.platform.machine)
+        facts = check_base(carried, manifest, facts, layout, options.algorithm, progress, dry=options.dry_run)
         changes = parse_changes(options.changes, manifest.services)
-        digest = hashlib.sha256(head.manifest).hexdigest()
+        digest = hashlib.sha256(document).hexdigest()
         wanted = want(manifest, digest, key, facts, changes=changes, python=options.python)
-        plan = make_plan(wanted, facts, allow_older=options.allow_older)
+        plan = with_room(make_plan(wanted, facts, allow_older=options.allow_older), carried, facts)
         check_plan(plan, facts)
         if options.dry_run:
-            _verify_only(medium, policy, plan, now=now, progress=progress)
+            _verify_only(medium, policy, carried, now=now, progress=progress)
         stopped_at = unfinished_step(layout.journal)
         if not agree(plan, stopped_at):
             return None
@@ -139,6 +144,6 @@ def _read(bundle: Path) -> Head:
         return read_head(stream)
 
 
-def _verify_only(medium: Medium, policy: Policy, plan: Plan, *, now: datetime, progress: Progress) -> None:
-    progress.start("verify", sum(entry.size for entry in plan.wanted.manifest.entries))
+def _verify_only(medium: Medium, policy: Policy, carried: Manifest, *, now: datetime, progress: Progress) -> None:
+    progress.start("verify", sum(entry.size for entry in carried.entries))
     medium.verify(policy, now=now, reading=Reading(advance=progress.advance))

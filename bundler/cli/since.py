@@ -1,0 +1,118 @@
+"""The options of `ferry build` that make a differential, and what is told about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from bundler.cli.messages import tr
+from bundler.errors import TrustError
+from bundler.model.differential import Differential
+from bundler.model.manifest import Manifest
+from bundler.since import Since, read_since
+from bundler.verify import read_trust
+
+SINCE = click.option(
+    "--since",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="RECEIPT|BUNDLE",
+    help=tr(
+        "Leave out what the host has: a bundle that it installed, a receipt of `ferry host receipt`, or lacking.json. "
+        "Given several times, what all of them say. Changed blobs go as patches of blobs of a bundle that is given.",
+        "省略主机已有的内容：已安装的数据包、`ferry host receipt` 的回执或 lacking.json。多次给出时取交集。"
+        "变更的数据以补丁形式携带，补丁基于所给数据包中的数据。",
+    ),
+)
+RECEIPT_KEY = click.option(
+    "--receipt-key",
+    multiple=True,
+    metavar="PEM|FINGERPRINT",
+    help=tr(
+        "Take receipts of this host only: its public key, or the fingerprint that it shows.",
+        "只接受该主机的回执：其公钥文件，或主机显示的指纹。",
+    ),
+)
+
+
+def read_all_since(paths: Sequence[Path], receipt_keys: Sequence[str]) -> tuple[Since, ...]:
+    """Read what the host has, and warn of a receipt of which nobody said whose it is.
+
+    Raises:
+        RecipeError, IntegrityError, TrustError: one of them is refused.
+    """
+    keys = [_key(text) for text in receipt_keys]
+    found = tuple(read_since(path, keys) for path in paths)
+    for path, one in zip(paths, found, strict=True):
+        if one.key is not None and not keys:
+            shown = one.key.fingerprint()
+            warning = tr(
+                f"warning: {path} is signed by a host that you did not name ({shown}); a wrong receipt makes a "
+                "differential that lacks blobs. To name it: --receipt-key",
+                f"警告：{path} 由未指定的主机签名（{shown}）；错误的回执会使差分包缺少数据。请用 --receipt-key 指定",
+            )
+            click.echo(warning, err=True)
+    if found and all(one.bundle is None for one in found):
+        note = tr(
+            "note: changed blobs are sent whole; give the bundle that the host has as well (--since) to send patches",
+            "提示：变更的数据将整体携带；同时以 --since 给出主机上的数据包即可改为携带补丁",
+        )
+        click.echo(note, err=True)
+    return found
+
+
+def _key(text: str) -> str:
+    """Return a keyid, or a fingerprint without its spaces."""
+    digits = re.sub("[ :]", "", text.lower())
+    if re.fullmatch("[0-9a-f]{32}|[0-9a-f]{64}", digits):
+        return digits
+    try:
+        return read_trust(Path(text)).keyid
+    except TrustError as error:
+        error.hint = error.hint or "name a file in PEM, or the fingerprint that ferry host receipt shows"
+        raise
+
+
+def differential_rows(manifest: Manifest, left: Differential) -> list[str]:
+    """Return what a differential holds, line by line."""
+    carried = {entry.sha256: entry.size for entry in manifest.entries}
+    patched = sum(patch.result.size for patch in left.patches)
+    patch_bytes = sum(carried[digest] for digest in {patch.patch for patch in left.patches})
+    absent = sum(entry.size for entry in left.absent)
+    return [
+        tr(f"a differential against {left.told()}", f"差分包，基于 {left.told()}"),
+        tr(
+            f"left out: {len(left.absent)} blobs ({absent:,} bytes) that the host must have",
+            f"省略：{len(left.absent)} 个数据块（{absent:,} 字节），主机须已有",
+        ),
+        tr(
+            f"patches: {len(left.patches)} blobs ({patched:,} bytes) as {patch_bytes:,} bytes",
+            f"补丁：{len(left.patches)} 个数据块（{patched:,} 字节）以 {patch_bytes:,} 字节携带",
+        ),
+        tr(f"release: manifest sha256 {left.release_sha256}", f"版次：清单 sha256 {left.release_sha256}"),
+    ]
+
+
+def differential_facts(left: Differential) -> dict[str, object]:
+    """Return what a differential holds, for programs."""
+    return {
+        "release_sha256": left.release_sha256,
+        "bases": [
+            {
+                "kind": base.kind,
+                "name": base.name,
+                "version": base.version,
+                "sequence": base.sequence,
+                "sha256": base.sha256,
+            }
+            for base in left.bases
+        ],
+        "absent": len(left.absent),
+        "absent_bytes": sum(entry.size for entry in left.absent),
+        "patches": len(left.patches),
+        "patched_bytes": sum(patch.result.size for patch in left.patches),
+        "needed": [{"sha256": entry.sha256, "size": entry.size} for entry in left.needed],
+    }
