@@ -22,6 +22,8 @@ SEGMENT_BYTES = 8 * 1024 * 1024
 REACH_BYTES = 32 * 1024 * 1024
 BACK_BYTES = 16 * 1024 * 1024
 WINDOW_LOG = 26
+# zstd takes no shorter prefix.
+LEAST_PREFIX_BYTES = 8
 _LENGTH = struct.Struct(">Q")
 _MOST_HEADER_BYTES = 64 * 1024 * 1024
 _MOST = 2**63 - 1
@@ -133,6 +135,7 @@ def _check(header: Header) -> None:
     furthest = 0
     for index, one in enumerate(header.segments):
         fits = one.length <= SEGMENT_BYTES and one.base_length <= REACH_BYTES
+        fits = fits and (one.frame == 0 or one.base_length == 0 or one.base_length >= LEAST_PREFIX_BYTES)
         if not fits or one.base_start + BACK_BYTES < furthest or (one.frame == 0 and one.length != one.base_length):
             raise IntegrityError("the header of the patch is damaged: a segment out of bounds", place=f"[{index}]")
         furthest = max(furthest, one.base_start)

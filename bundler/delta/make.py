@@ -16,6 +16,7 @@ from backports import zstd
 
 from bundler.delta.format import (
     BACK_BYTES,
+    LEAST_PREFIX_BYTES,
     REACH_BYTES,
     SEGMENT_BYTES,
     WINDOW_LOG,
@@ -92,6 +93,8 @@ def _frame(base: mmap, result: mmap, at: int, length: int, start: int, base_leng
     prefix = base[start : start + base_length]
     if data == prefix:
         return Segment(length, start, base_length, 0), b""
+    if base_length < LEAST_PREFIX_BYTES:
+        prefix, base_length = b"", 0
     parameter = zstd.CompressionParameter
     packer = zstd.ZstdCompressor(
         zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix if prefix else None,

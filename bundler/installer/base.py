@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from bundler.errors import HostError
 from bundler.installer.facts import Facts
 from bundler.installer.layout import Layout
 from bundler.installer.plan import Plan
-from bundler.model.differential import Differential, Patch
+from bundler.model.differential import Differential
 from bundler.model.manifest import Entry, Manifest
 from bundler.model.progress import Progress
 from bundler.model.receipt import Held, Lacking, LackingBlob, format_lacking, lacking_document
@@ -23,11 +23,6 @@ from keystore import sm3
 
 _SHOWN = 20
 _BLOCK = 4096
-
-
-def due_patches(left: Differential, blobs: Mapping[str, int]) -> tuple[Patch, ...]:
-    """Return the patches of which the result is not here; `blobs` are the sizes of those that are."""
-    return tuple(patch for patch in left.patches if blobs.get(patch.result.sha256) != patch.result.size)
 
 
 def check_base(
@@ -44,7 +39,7 @@ def check_base(
     left = manifest.differential
     if left is None or not any(facts.blobs.get(entry.sha256) != entry.size for entry in whole.entries):
         return facts
-    patches = due_patches(left, facts.blobs)
+    patches = left.due(facts.blobs)
     needed = {entry.sha256: entry for entry in (*left.absent, *(patch.base for patch in patches))}
     here = {
         entry.sha256: entry
@@ -145,6 +140,6 @@ def with_room(plan: Plan, manifest: Manifest, facts: Facts) -> Plan:
     """Add to a plan the room that patches take in the store until they are applied."""
     if manifest.differential is None or not plan.store_bytes:
         return plan
-    digests = {patch.patch for patch in due_patches(manifest.differential, facts.blobs)}
+    digests = {patch.patch for patch in manifest.differential.due(facts.blobs)}
     sizes = [entry.size for entry in manifest.entries if entry.sha256 in digests]
     return replace(plan, store_bytes=plan.store_bytes + sum(-(-size // _BLOCK) * _BLOCK for size in sizes))

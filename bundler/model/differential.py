@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,10 @@ class Differential:
         """What the host must have, each once: absent blobs, then the bases of patches."""
         found = {entry.sha256: entry for entry in (*self.absent, *(patch.base for patch in self.patches))}
         return tuple(found.values())
+
+    def due(self, blobs: Mapping[str, int]) -> tuple[Patch, ...]:
+        """Return the patches of which the result is not among blobs, given by digest with their sizes."""
+        return tuple(patch for patch in self.patches if blobs.get(patch.result.sha256) != patch.result.size)
 
     def told(self) -> str:
         """Name its bases in one line."""

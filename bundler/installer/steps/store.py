@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bundler.checks import Reading
 from bundler.errors import IntegrityError
-from bundler.installer.base import due_patches
 from bundler.installer.facts import Facts
 from bundler.installer.patches import rebuild_all
 from bundler.installer.steps.step import Action, Job
@@ -39,7 +38,7 @@ def apply(job: Job) -> None:
     store = Store(job.layout.store)
     carried = parse_manifest(job.head.manifest)
     document, _ = whole_manifest(job.head.manifest, carried)
-    patches = due_patches(carried.differential, job.facts.blobs) if carried.differential else ()
+    patches = carried.differential.due(job.facts.blobs) if carried.differential else ()
     parts_of_release = {entry.sha256 for entry in job.wanted.manifest.entries}
     sink = _Parts(store, {patch.patch for patch in patches} - parts_of_release)
     try:
