@@ -74,7 +74,9 @@ def _patches(
     if not ground.deflates_as(fingerprint()):
         return {}
     bases = find_bases(manifest, ground)
-    wanted = [(entry, bases[entry.sha256]) for entry in left if entry.sha256 in bases and entry.size > _LEAST_SAVED_BYTES]
+    wanted = [
+        (entry, bases[entry.sha256]) for entry in left if entry.sha256 in bases and entry.size > _LEAST_SAVED_BYTES
+    ]
     progress.start("patch", sum(entry.size for entry, _ in wanted))
     found = {}
     for entry, base in wanted:

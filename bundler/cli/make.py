@@ -10,11 +10,12 @@ import click
 
 from bundler.build import Built, build
 from bundler.cache import in_use
+from bundler.cli.differential import differential_facts, differential_rows
 from bundler.cli.findings import egress_document, print_summary
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
-from bundler.cli.since import RECEIPT_KEY, SINCE, differential_facts, differential_rows, read_all_since
+from bundler.cli.since import RECEIPT_KEY, SINCE, read_all_since
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.store import Store
 

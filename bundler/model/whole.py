@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from bundler.errors import IntegrityError
+from bundler.errors import HostError, IntegrityError
 from bundler.model.manifest import FIXED_NAMES, Manifest, parse_manifest, write_document
 from keystore import sm3
 
@@ -38,3 +38,18 @@ def whole_manifest(data: bytes, manifest: Manifest) -> tuple[bytes, Manifest]:
                 hint="bring the full bundle",
             )
     return whole, parse_manifest(whole)
+
+
+def refuse_differential(manifest: Manifest, *, because: str) -> None:
+    """Refuse a bundle that lacks what a command reads; `because` says what that is.
+
+    Raises:
+        HostError: it is a differential.
+    """
+    if (left := manifest.differential) is not None:
+        missing = len(left.absent) + len(left.patches)
+        raise HostError(
+            f"expected a full bundle, this is a differential without {missing} of its blobs: {because}",
+            place=f"{manifest.name} {manifest.version}",
+            hint="use the full bundle of this release, or install the differential on a host that has its base",
+        )

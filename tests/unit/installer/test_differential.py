@@ -169,7 +169,7 @@ def test_differentials_are_chained_and_a_skipped_one_is_told(
 ) -> None:
     host.install(first.path)
     _, one = second.since(first.path)
-    manifest, two = third.since(second.path)
+    _, two = third.since(second.path)
     with pytest.raises(HostError) as caught:
         host.install(two)
     assert "this differential is against bundle sample 2.0 (sequence 2); " in caught.value.message
