@@ -12,9 +12,9 @@ import click
 
 from bundler.accelerators.decide import told_need
 from bundler.archive import read_head
+from bundler.cli.differential import differential_facts, differential_rows
 from bundler.cli.messages import tr
 from bundler.cli.policy import make_policy, policy_options, shown
-from bundler.cli.differential import differential_facts, differential_rows
 from bundler.cli.progress import Shown
 from bundler.errors import FerryError, IntegrityError
 from bundler.model.manifest import Manifest, parse_manifest
