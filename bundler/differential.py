@@ -83,16 +83,17 @@ def _patches(
         with progress.item(entry.sha256[:12], entry.size) as advance:
             packed = _patch(entry, base, ground, store)
             advance(entry.size)
-        if packed.size + _LEAST_SAVED_BYTES < entry.size:
+        if packed is not None and packed.size + _LEAST_SAVED_BYTES < entry.size:
             found[entry.sha256] = (Patch(result=entry, base=base, patch=packed.sha256), packed)
     return found
 
 
-def _patch(entry: Entry, base: Entry, ground: Ground, store: Store) -> Descriptor:
+def _patch(entry: Entry, base: Entry, ground: Ground, store: Store) -> Descriptor | None:
+    """Return the patch between two blobs, None where they have nothing in common; it is remembered."""
     key = derivation_key("patch", GENERATION, fingerprint(), base.sha256, entry.sha256)
     known = store.remembered(key)
     if known is not None:
-        return store.describe(known["blob"], OCTETS)
+        return store.describe(known["blob"], OCTETS) if "blob" in known else None
     with (
         ground.blob(base.sha256) as old,
         mapped(store.path(entry.sha256)) as new,
@@ -105,7 +106,9 @@ def _patch(entry: Entry, base: Entry, ground: Ground, store: Store) -> Descripto
                 place=str(store.path(entry.sha256)),
                 hint="run: ferry cache prune --check, then build again; it is fetched anew",
             )
-        make_patch(old, new, Path(work), writer.write)
+        if not make_patch(old, new, Path(work), writer.write):
+            store.remember(key, {})
+            return None
         packed = writer.commit(OCTETS)
     store.remember(key, {"blob": packed.sha256})
     return packed

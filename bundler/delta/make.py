@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from mmap import ACCESS_READ, mmap
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,14 +34,16 @@ _SAMPLES = 8
 _SAMPLE_BYTES = 48
 _VARIED = 12
 _MOST_MISSES = 3
+_ALIKE_SAMPLES = 24
 # How far from where it is expected a sample is looked for.
 _FAR_BYTES = 64 * 1024 * 1024
 
 
-def make_patch(base: memoryview, result: memoryview, work: Path, write: Callable[[bytes], object]) -> None:
-    """Write the patch that makes `result` out of `base`; the same blobs give the same bytes. Neither may be empty.
+def make_patch(base: memoryview, result: memoryview, work: Path, write: Callable[[bytes], object]) -> bool:
+    """Write the patch that makes `result` out of `base`, and say so; False, and nothing, where nothing is alike.
 
-    Plain forms of both stand in `work` meanwhile; besides them memory is bounded by 64 MiB for each core.
+    The same blobs give the same bytes. Neither may be empty. Plain forms of both stand in `work` meanwhile; besides
+    what the system maps of files and takes back at will, memory is bounded by 64 MiB for each core.
     """
     plain = find_plain(base, result)
     with (
@@ -49,14 +51,34 @@ def make_patch(base: memoryview, result: memoryview, work: Path, write: Callable
         _written(work, lambda out: write_result(result, plain, out)) as result_plain,
         tempfile.TemporaryFile(dir=work) as frames,
     ):
+        _forget(base.obj, result.obj)
+        if not _alike(base_plain, result_plain):
+            return False
         segments = []
         for segment, frame in _segments(base_plain, result_plain):
             segments.append(segment)
             frames.write(frame)
+            _forget(base_plain, result_plain)
         write(format_header(Header(plain.reads, plain.writes, tuple(segments))))
         frames.seek(0)
         while piece := frames.read(_PIECE_BYTES):
             write(piece)
+    return True
+
+
+def _forget(*held: object) -> None:
+    """Give pages of files back to the system: what is read again comes from its cache."""
+    for one in held:
+        if isinstance(one, mmap):
+            one.madvise(MADV_DONTNEED)
+
+
+def _alike(base: mmap, result: mmap) -> bool:
+    """Say whether any of some samples of a large result is in the base; a small one is always worth a try."""
+    if len(result) <= SEGMENT_BYTES:
+        return True
+    places = range(0, len(result), max(1, len(result) // _ALIKE_SAMPLES))
+    return any(_look(base, result[at : at + _SAMPLE_BYTES], at) >= 0 for at in places)
 
 
 @contextmanager
@@ -78,10 +100,9 @@ def _written(work: Path, fill: Callable[[BinaryIO], None]) -> Iterator[mmap]:
 
 def _segments(base: mmap, result: mmap) -> Iterator[tuple[Segment, bytes]]:
     """Yield the segments with their frames, made beside each other."""
-    places = list(_places(base, result))
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
-        waiting = iter(places)
+        waiting = _places(base, result)
         running = [pool.submit(_frame, base, result, *place) for place in islice(waiting, cores)]
         while running:
             yield running.pop(0).result()
