@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.archive import read_head, spans
+from bundler.delta.deflate import RUNTIME_FINGERPRINT
 from bundler.delta.make import mapped
 from bundler.errors import IntegrityError, RecipeError, TrustError
 from bundler.model.differential import Base
@@ -40,13 +41,13 @@ _MOST_BYTES = 256 * 1024 * 1024
 class Since:
     """One document that says what a host has: `has` by SHA-256.
 
-    `bundle` has the bytes, at the places in `carried`. `deflate` is empty where it is not known which bytes the host's
-    zlib makes, `platform` where it does not say. `key` signed a receipt.
+    `bundle` has the bytes, at the places in `carried`. `deflate` says which bytes the host's zlib makes; `platform` is
+    missing where it is not said. `key` signed a receipt.
     """
 
     base: Base
     has: Callable[[str], bool]
-    deflate: str = ""
+    deflate: str
     platform: Platform | None = None
     bundle: Path | None = None
     manifest: Manifest | None = None
@@ -98,6 +99,8 @@ def _bundle(path: Path) -> Since:
             sha256=hashlib.sha256(document).hexdigest(),
         ),
         has=held.__contains__,
+        # The Ferry of a host runs on the Python that came with its bundle.
+        deflate=RUNTIME_FINGERPRINT,
         platform=whole.platform,
         bundle=path,
         manifest=whole,
@@ -192,8 +195,8 @@ class Ground:
                 raise RecipeError(f"expected a base for {platform}, {one.base} is for {one.platform}", place="--since")
 
     def deflates_as(self, fingerprint: str) -> bool:
-        """Say whether no host is known whose zlib makes other bytes."""
-        return all(one.deflate in ("", fingerprint) for one in self.documents)
+        """Say whether the host's zlib makes the bytes that are known by this fingerprint."""
+        return all(one.deflate == fingerprint for one in self.documents)
 
     def manifests(self) -> Iterator[tuple[Manifest, frozenset[str]]]:
         """Yield the full manifest of each bundle, and the digests of what its file has of it."""

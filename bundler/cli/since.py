@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from bundler.cli.messages import tr
+from bundler.delta.deflate import fingerprint
 from bundler.errors import TrustError
-from bundler.since import Since, read_since
+from bundler.since import Ground, Since, read_since
 from bundler.verify import read_trust
 
 SINCE = click.option(
@@ -53,7 +54,13 @@ def read_all_since(paths: Sequence[Path], receipt_keys: Sequence[str]) -> tuple[
                 f"警告：{path} 由未指定的主机签名（{shown}）；错误的回执会使差分包缺少数据。请用 --receipt-key 指定",
             )
             click.echo(warning, err=True)
-    if found and all(one.bundle is None for one in found):
+    if not Ground(documents=found).deflates_as(fingerprint()):
+        note = tr(
+            "note: changed blobs are sent whole: the zlib of this builder makes other bytes than that of the host",
+            "提示：变更的数据将整体携带：本机 zlib 生成的字节与主机不同",
+        )
+        click.echo(note, err=True)
+    elif found and all(one.bundle is None for one in found):
         note = tr(
             "note: changed blobs are sent whole; give the bundle that the host has as well (--since) to send patches",
             "提示：变更的数据将整体携带；同时以 --since 给出主机上的数据包即可改为携带补丁",

@@ -18,10 +18,10 @@ from bundler.errors import IntegrityError
 MAGIC = b"ferry/patch/v1\n"
 # How much of the result one frame holds, how much of the base it may look at, and how far back from the furthest
 # start the next one may begin: they bound the memory of who applies a patch.
-SEGMENT_BYTES = 8 * 1024 * 1024
-REACH_BYTES = 32 * 1024 * 1024
-BACK_BYTES = 16 * 1024 * 1024
-WINDOW_LOG = 26
+SEGMENT_BYTES = 4 * 1024 * 1024
+REACH_BYTES = 16 * 1024 * 1024
+BACK_BYTES = 8 * 1024 * 1024
+WINDOW_LOG = 25
 # zstd takes no shorter prefix.
 LEAST_PREFIX_BYTES = 8
 _LENGTH = struct.Struct(">Q")

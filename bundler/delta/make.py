@@ -27,7 +27,7 @@ from bundler.delta.format import (
 from bundler.delta.plain import find_plain, write_base, write_result
 
 # A change of how patches are made must not find what an older Ferry remembered.
-GENERATION = f"1 {zstd.zstd_version}"
+GENERATION = f"2 {zstd.zstd_version}"
 _LEVEL = 9
 _PIECE_BYTES = 1024 * 1024
 _SAMPLES = 8

@@ -1,7 +1,7 @@
 """A blob made again out of another one and a patch, in one pass over both and in bounded memory.
 
-One base is read once from its beginning: no more than 49 MiB of it, a frame's 8 MiB and 32 MiB that wait to be
-deflated are held at a time.
+One base is read once from its beginning: no more than 25 MiB of it, twice the 16 MiB that a frame looks at, the frame's
+4 MiB and 20 MiB that wait to be deflated are held at a time.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from bundler.delta.format import BACK_BYTES, WINDOW_LOG, Header, Read, Segment, 
 from bundler.errors import IntegrityError
 
 # Streams up to this size are deflated beside each other; the plain bytes that wait for it are bounded.
-_BESIDE_BYTES = 16 * 1024 * 1024
+_BESIDE_BYTES = 4 * 1024 * 1024
 _LEAST_BESIDE_BYTES = 64 * 1024
-_MOST_WAITING_BYTES = 32 * 1024 * 1024
+_MOST_WAITING_BYTES = 16 * 1024 * 1024
 
 
 def rebuild(patch: Path, base: Path, write: Callable[[bytes], object], pool: Executor) -> None:

@@ -22,6 +22,8 @@ from bundler.store import PIECE_BYTES, in_threads, write_file
 from keystore import sm3
 
 _SHOWN = 20
+# What the last differential lacked, for the builder of another one.
+_LIST = "lacking.json"
 _BLOCK = 4096
 
 
@@ -56,6 +58,8 @@ def check_base(
         blobs += [_lacking(whole, patch.result, "zlib here makes other bytes") for patch in patches]
     if blobs:
         raise _refusal(whole, left, blobs, [sha256 for sha256 in here if sha256 not in damaged], layout, dry=dry)
+    if not dry:
+        (layout.state / _LIST).unlink(missing_ok=True)
     return replace(facts, blobs={sha256: size for sha256, size in facts.blobs.items() if sha256 not in damaged})
 
 
@@ -121,7 +125,7 @@ def _refusal(
     size = sum(one.entry.size for one in blobs)
     hint = "the release that runs stays as it is; bring the full bundle"
     if right:
-        place = layout.state / "lacking.json"
+        place = layout.state / _LIST
         if not dry:
             write_file(place, format_lacking(lacking))
             hint += f", or build a new differential: ferry build --since {place.name} (it stands in {layout.state})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from bundler.blob import BlobWriter
@@ -14,14 +13,13 @@ from bundler.errors import IntegrityError
 from bundler.model.descriptor import OCTETS, Descriptor
 from bundler.model.differential import Patch
 from bundler.model.progress import Progress
-from bundler.store import Store, in_threads
-
-# Each takes up to 110 MiB (see `bundler.delta.rebuild`); what they deflate is spread over all cores.
-_AT_ONCE = 2
+from bundler.store import Store
 
 
 def rebuild_all(patches: Sequence[Patch], store: Store, place: Callable[[str], Path], progress: Progress) -> None:
     """Make the result of every patch a blob; `place` gives where a patch stands, by its digest.
+
+    They go one after the other, so that memory is bounded; what each deflates, which takes longest, goes on all cores.
 
     Raises:
         IntegrityError: what came of one is not the blob of the release.
@@ -29,10 +27,9 @@ def rebuild_all(patches: Sequence[Patch], store: Store, place: Callable[[str], P
     if not patches:
         return
     progress.start("rebuild", sum(patch.result.size for patch in patches))
-    largest_first = sorted(patches, key=lambda patch: (-patch.result.size, patch.result.sha256))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        work = [partial(_rebuild, patch, store, place(patch.patch), pool, progress) for patch in largest_first]
-        in_threads(work, threads=_AT_ONCE)
+        for patch in patches:
+            _rebuild(patch, store, place(patch.patch), pool, progress)
 
 
 def _rebuild(patch: Patch, store: Store, file: Path, pool: Executor, progress: Progress) -> None:

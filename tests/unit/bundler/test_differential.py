@@ -250,6 +250,16 @@ def test_bases_are_the_same_things_before(first: Release, second: Release) -> No
     }
 
 
+def test_what_install_sh_reads_is_never_a_patch(first: Release, second: Release) -> None:
+    def of_kind(release: Release, kind: str) -> Manifest:
+        items = tuple(replace(one, kind=kind) if one.to == "srv/layer.gz" else one for one in release.manifest.items)
+        return replace(release.manifest, items=items)
+
+    for kind in ("python", "toolchain"):
+        base = replace(read_since(first.path), manifest=of_kind(first, kind))
+        assert second.digest("srv/layer.gz") not in find_bases(of_kind(second, kind), Ground(documents=(base,)))
+
+
 def test_a_damaged_base_is_found_before_it_is_used(first: Release, second: Release) -> None:
     data = first.path.read_bytes()
     at = data.index(FIRST["srv/layer.gz"]) + 99

@@ -11,7 +11,6 @@ from bundles import SIGNER
 from differentials import Release, gzipped, noise, text, zipped
 from hosts import NOW, Host
 
-from bundler.delta import deflate
 from bundler.errors import HostError, IntegrityError
 from bundler.installer.receipt import make_receipt
 from bundler.model.progress import Silent
@@ -215,14 +214,20 @@ def test_a_host_whose_zlib_makes_other_bytes_says_so_first(
     host: Host, first: Release, second: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host.install(first.path)
-    # There is one zlib in this process: the builder is another one in that its fingerprint says so.
+    _, bundle = second.since(first.path)
+    # There is one zlib in this process: that the host has another one is what its fingerprint says.
     with monkeypatch.context() as changed:
-        changed.setattr("bundler.differential.fingerprint", lambda: "0" * 16)
-        _, bundle = second.since(first.path)
-    with pytest.raises(HostError) as caught:
-        host.install(bundle)
+        changed.setattr("bundler.installer.base.fingerprint", lambda: "0" * 16)
+        with pytest.raises(HostError) as caught:
+            host.install(bundle)
     assert "file srv/app.whl: zlib here makes other bytes" in caught.value.message
-    assert len(deflate.fingerprint()) == 16
+    lacking = host.layout.state / "lacking.json"
+    manifest, whole = second.since(first.path, lacking)
+    assert manifest.differential is not None
+    assert manifest.differential.patches == ()
+    host.install(whole)
+    assert placed(host, SECOND)
+    assert not lacking.exists()
 
 
 def test_a_patch_that_makes_other_bytes_leaves_the_host_as_it_was(
