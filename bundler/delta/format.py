@@ -25,7 +25,7 @@ WINDOW_LOG = 25
 # zstd takes no shorter prefix.
 LEAST_PREFIX_BYTES = 8
 _LENGTH = struct.Struct(">Q")
-_MOST_HEADER_BYTES = 64 * 1024 * 1024
+_MOST_HEADER_BYTES = 16 * 1024 * 1024
 _MOST = 2**63 - 1
 
 
@@ -67,14 +67,16 @@ class Header:
     segments: tuple[Segment, ...]
 
 
-def format_header(header: Header) -> bytes:
-    """Return what stands before the frames."""
+def format_header(header: Header) -> bytes | None:
+    """Return what stands before the frames, None where it is larger than a patch may have it."""
     document = {
         "reads": [[one.length, int(one.inflated)] for one in header.reads],
         "writes": [[one.length, *(one.parameters or ())] for one in header.writes],
         "segments": [[one.length, one.base_start, one.base_length, one.frame] for one in header.segments],
     }
     data = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    if len(data) > _MOST_HEADER_BYTES:
+        return None
     packed = zstd.compress(data, level=19)
     return MAGIC + _LENGTH.pack(len(packed)) + packed
 

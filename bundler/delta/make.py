@@ -40,9 +40,9 @@ _FAR_BYTES = 64 * 1024 * 1024
 
 
 def make_patch(base: memoryview, result: memoryview, work: Path, write: Callable[[bytes], object]) -> bool:
-    """Write the patch that makes `result` out of `base`, and say so; False, and nothing, where nothing is alike.
+    """Write the patch that makes `result` out of `base`, and say so; False where there is none to write.
 
-    The same blobs give the same bytes. Neither may be empty. Plain forms of both stand in `work` meanwhile; besides
+    There is none where nothing is alike, or the blobs are of too many pieces. The same blobs give the same bytes. Neither may be empty. Plain forms of both stand in `work` meanwhile; besides
     what the system maps of files and takes back at will, memory is bounded by 64 MiB for each core.
     """
     plain = find_plain(base, result)
@@ -59,7 +59,10 @@ def make_patch(base: memoryview, result: memoryview, work: Path, write: Callable
             segments.append(segment)
             frames.write(frame)
             _forget(base_plain, result_plain)
-        write(format_header(Header(plain.reads, plain.writes, tuple(segments))))
+        header = format_header(Header(plain.reads, plain.writes, tuple(segments)))
+        if header is None:
+            return False
+        write(header)
         frames.seek(0)
         while piece := frames.read(_PIECE_BYTES):
             write(piece)

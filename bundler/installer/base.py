@@ -131,9 +131,9 @@ def _refusal(
             hint += f", or build a new differential: ferry build --since {place.name} (it stands in {layout.state})"
         else:
             hint += ", or build a new differential with --since and what ferry host receipt writes"
+    count = f"1 blob ({size:,} bytes) is" if len(blobs) == 1 else f"{len(blobs)} blobs ({size:,} bytes) are"
     error = HostError(
-        f"this differential is against {left.told()}; {len(blobs)} blobs ({size:,} bytes) are not on this host:"
-        f"{shown}{more}",
+        f"this differential is against {left.told()}; {count} not on this host:{shown}{more}",
         hint=hint,
     )
     error.details = {"lacking": lacking_document(lacking)}

@@ -90,13 +90,13 @@ def _receipt(layout: Layout, releases: tuple[Release, ...], right: list[str], si
             )
             for one in releases
         ),
-        marks=high_water_marks(releases),
+        marks=high_water_marks(layout, releases),
         held=Held.of(right),
         key=signer.public.pem(),
     )
 
 
-def high_water_marks(releases: tuple[Release, ...]) -> tuple[tuple[str, int], ...]:
+def high_water_marks(layout: Layout, releases: tuple[Release, ...]) -> tuple[tuple[str, int], ...]:
     """Return the highest sequence of each product that this host has had, as its release records tell."""
     highest: dict[str, int] = {}
     for one in releases:
