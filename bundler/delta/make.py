@@ -42,8 +42,9 @@ _FAR_BYTES = 64 * 1024 * 1024
 def make_patch(base: memoryview, result: memoryview, work: Path, write: Callable[[bytes], object]) -> bool:
     """Write the patch that makes `result` out of `base`, and say so; False where there is none to write.
 
-    There is none where nothing is alike, or the blobs are of too many pieces. The same blobs give the same bytes. Neither may be empty. Plain forms of both stand in `work` meanwhile; besides
-    what the system maps of files and takes back at will, memory is bounded by 64 MiB for each core.
+    There is none where nothing is alike, or the blobs are of too many pieces. The same blobs give the same bytes.
+    Neither may be empty. Plain forms of both stand in `work` meanwhile; besides what the system maps of files and takes
+    back at will, memory is bounded by 64 MiB for each core.
     """
     plain = find_plain(base, result)
     with (
