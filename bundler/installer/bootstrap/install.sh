@@ -83,7 +83,7 @@ if [ ! -e "$tools/complete" ]; then
   take() {
     tar --occurrence=1 -xOf "$bundle" "blobs/sha256/$1" >"$2" 2>/dev/null ||
       cat "/var/lib/ferry/store/blobs/sha256/$1" >"$2" 2>/dev/null ||
-      fail 6 "expected blobs/sha256/$1 in \"$bundle\": give the first volume; if it is, carry it again"
+      fail 6 "expected blobs/sha256/$1 in \"$bundle\": give the first volume (on a new host, of the full bundle)"
     printf '%s  %s\n' "$1" "$2" | sha256sum -c >/dev/null 2>&1 ||
       fail 6 "blobs/sha256/$1 in \"$bundle\" has other bytes than its digest: carry the bundle again"
   }
