@@ -25,6 +25,8 @@ def whole_manifest(data: bytes, manifest: Manifest) -> tuple[bytes, Manifest]:
     listed = {entry["name"]: entry for entry in document["entries"]}
     listed |= {entry["name"]: entry for entry in (*left["absent"], *(patch["result"] for patch in left["patches"]))}
     names = [*FIXED_NAMES, *(f"blobs/sha256/{item.descriptor.sha256}" for item in manifest.items)]
+    if missing := [name for name in names if name not in listed]:
+        raise IntegrityError(f'expected "{missing[0]}" among entries, absent or patches', place="differential")
     document["entries"] = [listed[name] for name in dict.fromkeys(names)]
     whole = write_document(document)
     for algorithm, got, expected in (

@@ -93,6 +93,20 @@ def test_the_full_manifest_follows_from_that_of_a_differential(first: Release, s
     assert whole_manifest(json.dumps(later).encode(), signed)[0] == full
 
 
+def test_an_item_that_only_a_fixed_entry_carries_is_refused(second: Release, first: Release) -> None:
+    manifest, _ = second.since(first.path)
+    script = manifest.entries[0]
+    item = manifest.items[-1]
+    descriptor = replace(item.descriptor, size=script.size, sha256=script.sha256, sm3=script.sm3)
+    odd = replace(manifest, items=(*manifest.items, replace(item, descriptor=descriptor)))
+    data = format_manifest(odd)
+    with pytest.raises(IntegrityError) as caught:
+        whole_manifest(data, parse_manifest(data))
+    assert str(caught.value) == (
+        f'differential: expected "blobs/sha256/{script.sha256}" among entries, absent or patches'
+    )
+
+
 def told(*words: str | Path) -> str:
     """Return what the command prints."""
     return str(CliRunner().invoke(ferry, list(map(str, words)), catch_exceptions=False).stdout)
