@@ -41,26 +41,26 @@ def check_base(
     left = manifest.differential
     if left is None or not any(facts.blobs.get(entry.sha256) != entry.size for entry in whole.entries):
         return facts
-    patches = left.due(facts.blobs)
-    needed = {entry.sha256: entry for entry in (*left.absent, *(patch.base for patch in patches))}
-    here = {
-        entry.sha256: entry
-        for entry in (*whole.entries, *needed.values())
-        if facts.blobs.get(entry.sha256) == entry.size
-    }
-    damaged = damaged_blobs(here.values(), layout, algorithm, progress)
+    counted = {entry.sha256: entry for entry in (*whole.entries, *left.needed)}
+    here = [entry for entry in counted.values() if facts.blobs.get(entry.sha256) == entry.size]
+    damaged = damaged_blobs(here, layout, algorithm, progress)
     if not dry:
         forget(layout, damaged)
-    reasons = {sha256: "missing" for sha256 in needed if sha256 not in here}
-    reasons |= {sha256: "damaged" for sha256 in damaged if sha256 in needed}
-    blobs = [_lacking(whole, needed[sha256], why) for sha256, why in reasons.items()]
+    right = {sha256: size for sha256, size in facts.blobs.items() if sha256 not in damaged}
+    patches = left.due(right)
+    needed = {entry.sha256: entry for entry in (*left.absent, *(patch.base for patch in patches))}
+    blobs = [
+        _lacking(whole, entry, "damaged" if entry.sha256 in damaged else "missing")
+        for entry in needed.values()
+        if right.get(entry.sha256) != entry.size
+    ]
     if left.deflate != fingerprint():
         blobs += [_lacking(whole, patch.result, "zlib here makes other bytes") for patch in patches]
     if blobs:
-        raise _refusal(whole, left, blobs, [sha256 for sha256 in here if sha256 not in damaged], layout, dry=dry)
+        raise _refusal(whole, left, blobs, [one.sha256 for one in here if one.sha256 in right], layout, dry=dry)
     if not dry:
         (layout.state / _LIST).unlink(missing_ok=True)
-    return replace(facts, blobs={sha256: size for sha256, size in facts.blobs.items() if sha256 not in damaged})
+    return replace(facts, blobs=right)
 
 
 def damaged_blobs(entries: Iterable[Entry], layout: Layout, algorithm: str, progress: Progress) -> frozenset[str]:

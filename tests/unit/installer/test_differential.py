@@ -153,6 +153,18 @@ def test_the_full_bundle_heals_what_a_differential_found_damaged(host: Host, fir
     assert blobs(host)[second.digest("srv/model.bin")] == MODEL
 
 
+def test_a_result_that_was_damaged_is_made_again(host: Host, first: Release, second: Release) -> None:
+    host.install(first.path)
+    _, bundle = second.since(first.path)
+    host.install(bundle)
+    spoil(host.layout.store / "blobs/sha256" / second.digest("srv/driver.run"))
+    # Something must be missing: a host that has all of a release, as far as sizes tell, is not read.
+    (host.layout.store / "blobs/sha256" / second.digest("srv/new.txt")).unlink()
+    assert [action.step for action in host.install(bundle).plan.actions] == ["store"]
+    assert blobs(host)[second.digest("srv/driver.run")] == SECOND["srv/driver.run"]
+    assert blobs(host)[second.digest("srv/new.txt")] == b"new\n"
+
+
 def test_a_dry_run_writes_down_nothing(host: Host, first: Release, second: Release) -> None:
     host.install(first.path)
     spoil(host.layout.store / "blobs/sha256" / first.digest("srv/model.bin"))
