@@ -36,8 +36,10 @@ def make(old: Path, new: Path, directory: Path) -> list[dict[str, object]]:
         base = bases.get(entry.sha256)
         if base is not None:
             with ground.blob(base.sha256) as before, mapped(new) as file, patch.open("wb") as out:
-                make_patch(before, file[span.data : span.data + entry.size], directory, out.write)
-                (directory / base.sha256).write_bytes(before)
+                if make_patch(before, file[span.data : span.data + entry.size], directory, out.write):
+                    (directory / base.sha256).write_bytes(before)
+                else:
+                    base = None
         listed.append(
             {
                 "result": entry.sha256,
