@@ -156,13 +156,20 @@ class BlobWriter(_Part):
         super().__init__(path, self._hasher)
         self._adopt = adopt
 
-    def commit(self, media_type: str) -> Descriptor:
-        """Sync and rename; return the descriptor.
+    def commit(self, media_type: str, *, expected: Descriptor | None = None) -> Descriptor:
+        """Sync and rename; return the descriptor, which must be the expected one where one is.
 
         Raises:
+            IntegrityError: other bytes came; nothing is kept.
             HostError: the store cannot take it.
         """
         descriptor = self._hasher.finish(media_type)
+        if expected is not None and descriptor != expected:
+            self.discard()
+            raise IntegrityError(
+                f"expected {expected.size} bytes with sha256 {expected.sha256}, "
+                f"got {descriptor.size} bytes with {descriptor.sha256}"
+            )
         self._sync()
         self._adopt(self.path, descriptor)
         self.close()

@@ -19,6 +19,7 @@ from bundler.builder import built_packages, fetch_for_builder
 from bundler.carried import carry
 from bundler.compose import Composer, builder_platform, compose_image, image_index
 from bundler.contents import CarriedImage, Contents, bundle_parts, source_of
+from bundler.differential import make_differential
 from bundler.errors import HostError, RecipeError
 from bundler.fetch import fetch
 from bundler.installer.bootstrap import install_script
@@ -48,6 +49,7 @@ from bundler.sandbox.emulation import emulates
 from bundler.sbom import image_components, make_sbom
 from bundler.scan.egress import Blobs, scan_items
 from bundler.scan.finding import REPORT_NAME, Finding, Report, judge, make_report, refuse
+from bundler.since import Ground, Since
 from bundler.store import OCI_LAYOUT, Store, check_output, derivation_key, describe_bytes
 from bundler.tree import Layer
 from keystore.signer import Signer
@@ -58,6 +60,7 @@ class Built:
     """What a build made.
 
     `booted` gives the seconds that each service took, empty when it was not booted; `egress` what would reach out.
+    `manifest_sha256` is that of the file, also of a differential.
     """
 
     path: Path
@@ -77,8 +80,11 @@ def build(
     carried: TrustDocument | None = None,
     platform: Platform | None,
     progress: Progress,
+    since: Sequence[Since] = (),
 ) -> Built:
     """Build the bundle of the recipe at `where` and write it to `out`; what is `carried` serves its verifiers.
+
+    With `since`, it is a differential against these.
 
     Raises:
         RecipeError, ResolveError, TransferError, IntegrityError, TrustError, HostError, StepError: as the stages say.
@@ -102,6 +108,8 @@ def build(
     progress.start("sbom", 0)
     sbom = _sbom(recipe, lock, contents, store)
     manifest, small = _manifest(recipe, lock, contents, sbom, platform)
+    if since:
+        manifest = make_differential(manifest, Ground(documents=tuple(since)), store, progress)
     document = format_manifest(manifest)
     head = (document, *sign(document, *signers, carried=carried))
     progress.start("pack", sum(entry.size for entry in manifest.entries))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class FerryError(Exception):
     """Base of every error that Ferry reports: what was expected, what came, where, and what to do.
@@ -16,6 +18,8 @@ class FerryError(Exception):
         self.message = message
         self.place = place
         self.hint = hint
+        # What a program gets beside the message.
+        self.details: Mapping[str, object] = {}
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}" if self.place else self.message

@@ -25,6 +25,7 @@ if __name__ == "__main__" and (VENV / "bin/python").exists() and Path(sys.prefix
 
 from bench.build import build  # noqa: E402
 from bench.bundle import bundle  # noqa: E402
+from bench.delta import delta  # noqa: E402
 from bench.fetch import fetch  # noqa: E402
 from bench.install import install  # noqa: E402
 from bench.measure import Bench, BenchError, Line, Measurement  # noqa: E402
@@ -40,6 +41,7 @@ AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {
     "install": install,
     "registry": registry,
     "parity": parity,
+    "delta": delta,
 }
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LEAST_BYTES = 1024 * 1024

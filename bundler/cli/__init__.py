@@ -127,6 +127,7 @@ def report(error: FerryError | KeystoreError) -> int:
             "place": error.place,
             "hint": error.hint,
             "exit_code": error.exit_code,
+            **getattr(error, "details", {}),
         }
         click.echo(json.dumps(document, ensure_ascii=False), err=True)
         return error.exit_code

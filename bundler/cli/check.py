@@ -12,6 +12,7 @@ import click
 from bundler.accelerators.decide import told_need
 from bundler.archive import read_head
 from bundler.cli.clock import judged_now
+from bundler.cli.differential import differential_facts, differential_rows
 from bundler.cli.messages import tr
 from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import make_policy, policy_options, shown
@@ -155,6 +156,8 @@ def _print_verified(verified: VerifiedBundle, as_json: bool) -> None:
             "algorithm": verified.algorithm,
             "entries": len(manifest.entries),
         }
+        if manifest.differential is not None:
+            document["differential"] = differential_facts(manifest.differential)
         click.echo(json.dumps(document))
         return
     click.echo(tr("verified: ", "校验通过：") + f"{manifest.name} {manifest.version} ({manifest.platform})")
@@ -165,6 +168,9 @@ def _print_verified(verified: VerifiedBundle, as_json: bool) -> None:
             f"  {len(manifest.entries)} 个条目，{verified.algorithm} 全部正确",
         )
     )
+    if manifest.differential is not None:
+        for row in differential_rows(manifest, manifest.differential):
+            click.echo(f"  {row}")
 
 
 @click.command(
@@ -212,6 +218,8 @@ def _print_manifest(manifest: Manifest, items: bool) -> None:
         (tr("services", "服务"), ", ".join(f"{one.name} :{one.port}" for one in manifest.services) or "-"),
         (tr("made by", "生成工具"), f"ferry {manifest.ferry_version}"),
     ]
+    if manifest.differential is not None:
+        rows += [("", row) for row in differential_rows(manifest, manifest.differential)]
     for need in manifest.accelerators:
         rows.append((tr("driver", "驱动"), f"{need.vendor} >= {need.minimum}: {told_need(need)}"))
     for name, value in rows:

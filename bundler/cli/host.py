@@ -20,6 +20,7 @@ from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import chosen_demands, signature_options
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
+from bundler.cli.receipt import receipt_command
 from bundler.cli.report import report_command
 from bundler.cli.support import support_command
 from bundler.errors import FerryError, HostError
@@ -56,7 +57,7 @@ def host_group() -> None:
     """Hold the commands of the isolated host."""
 
 
-for _command in (preflight_command, report_command, support_command):
+for _command in (preflight_command, receipt_command, report_command, support_command):
     host_group.add_command(_command)
 
 

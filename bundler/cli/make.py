@@ -10,11 +10,13 @@ import click
 
 from bundler.build import Built, build
 from bundler.cache import in_use
+from bundler.cli.differential import differential_facts, differential_rows
 from bundler.cli.findings import egress_document, print_summary
 from bundler.cli.keystore import keystore_dir
 from bundler.cli.messages import tr
 from bundler.cli.progress import Shown
 from bundler.cli.signing import carried_options, held_certificates, key_options, open_signers, read_carried
+from bundler.cli.since import RECEIPT_KEY, SINCE, read_all_since
 from bundler.model.platform import PLATFORMS, parse_platform
 from bundler.store import Store
 from keystore.trust import parse_root
@@ -41,7 +43,8 @@ def store_directory() -> Path:
     ),
     epilog=tr(
         "Examples:  ferry build recipes/hello --yes -o hello.tar  |  "
-        "ferry build recipes/agentscope --platform linux/arm64 -o agentscope-arm64.tar",
+        "ferry build recipes/agentscope --platform linux/arm64 -o agentscope-arm64.tar  |  "
+        "ferry build recipes/agentscope --since agentscope-1.tar --since receipt.json -o agentscope-2-from-1.tar",
         "示例：ferry build recipes/hello --yes -o hello.tar",
     ),
 )
@@ -60,6 +63,8 @@ def store_directory() -> Path:
 )
 @key_options
 @carried_options
+@SINCE
+@RECEIPT_KEY
 @click.option("--yes", is_flag=True, help=tr("Make a keystore if there is none.", "没有密钥库时自动创建。"))
 @click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))
 def build_command(
@@ -71,10 +76,13 @@ def build_command(
     passphrase_file: Path | None,
     roots: tuple[Path, ...],
     revocations: Path | None,
+    since: tuple[Path, ...],
+    receipt_key: tuple[str, ...],
     yes: bool,
     as_json: bool,
 ) -> None:
     """Build a bundle."""
+    known = read_all_since(since, receipt_key)
     directory = keystore_dir(keystore)
     signers = open_signers(directory, keys, passphrase_file, yes=yes)
     carried = read_carried(roots, revocations, held_certificates(directory, keys))
@@ -88,6 +96,7 @@ def build_command(
             carried=carried,
             platform=chosen,
             progress=progress,
+            since=known,
         )
     needed = parse_root(carried.roots[-1]).release.threshold if carried and carried.roots else 1
     _print_built(built, [signer.keyid for signer in signers], needed, as_json)
@@ -110,6 +119,8 @@ def _print_built(built: Built, keyids: list[str], needed: int, as_json: bool) ->
             "egress": egress_document(built.egress),
             "booted": {name: float(seconds) for name, seconds in built.booted.items()},
         }
+        if manifest.differential is not None:
+            document["differential"] = differential_facts(manifest.differential)
         click.echo(json.dumps(document))
         return
     booted = ", ".join(f"{name} {seconds} s" for name, seconds in sorted(built.booted.items()))
@@ -123,6 +134,9 @@ def _print_built(built: Built, keyids: list[str], needed: int, as_json: bool) ->
             f"  {built.size:,} 字节，{len(manifest.items)} 项",
         )
     )
+    if manifest.differential is not None:
+        for row in differential_rows(manifest, manifest.differential):
+            click.echo(f"  {row}")
     click.echo(tr(f"  booted without network: {booted}", f"  断网启动：{booted}") if booted else f"  {not_booted}")
     print_summary(built.egress)
     if not built.egress.watched and manifest.services:

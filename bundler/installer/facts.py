@@ -116,12 +116,12 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         IntegrityError, TrustError: a record or a trusted key on this host is damaged.
         StepError: systemd, dpkg or rpm does not answer.
     """
-    system = _os_release(layout.at("/etc/os-release"))
+    system = os_release(layout.at("/etc/os-release"))
     has_systemd = layout.at("/run/systemd/system").is_dir()
     releases = read_releases(layout.records)
     current = _current(layout)
     own = read_own(layout)
-    blobs = _blobs(layout.store)
+    blobs = held_blobs(layout.store)
     return Facts(
         os_id=system.get("ID", ""),
         os_version=system.get("VERSION_ID", ""),
@@ -211,7 +211,8 @@ def _units(layout: Layout, systemd: Systemd | None, services: Mapping[str, Servi
     return found
 
 
-def _os_release(path: Path) -> dict[str, str]:
+def os_release(path: Path) -> dict[str, str]:
+    """Return what a system says it is."""
     pairs = (line.partition("=") for line in _text(path).splitlines())
     return {name: value.strip("\"'") for name, equals, value in pairs if equals}
 
@@ -231,7 +232,7 @@ def _space(path: Path) -> Space:
     return Space(device=path.stat().st_dev, free_bytes=system.f_bavail * system.f_frsize)
 
 
-def _blobs(store: Path) -> dict[str, int]:
+def held_blobs(store: Path) -> dict[str, int]:
     """Return the sizes of the blobs whose record is there too."""
     directory, known = store / "blobs/sha256", store / "known"
     if not directory.is_dir():

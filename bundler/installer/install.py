@@ -24,6 +24,7 @@ from bundler.installer.audit import (
     set_aside,
     this_operator,
 )
+from bundler.installer.base import check_base, with_room
 from bundler.installer.facts import Facts, gather
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
@@ -40,7 +41,9 @@ from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
 from bundler.medium import Medium
+from bundler.model.manifest import Manifest
 from bundler.model.progress import Progress
+from bundler.model.whole import whole_manifest
 from bundler.verify import Policy, read_manifest
 
 
@@ -113,10 +116,12 @@ def install(
         facts = _gather(layout, systemd, options)
         policy = _policy(options, layout, facts.memory.marks)
         judged_at = judge_at(facts.memory.marks, now)
-        manifest, attested = read_manifest(head, policy, now=judged_at)
+        carried, attested = read_manifest(head, policy, now=judged_at)
+        document, manifest = whole_manifest(head.manifest, carried)
         check_host(facts, manifest.platform.machine)
+        facts = check_base(carried, manifest, facts, layout, options.algorithm, progress, dry=options.dry_run)
         changes = parse_changes(options.changes, manifest.services)
-        digest = hashlib.sha256(head.manifest).hexdigest()
+        digest = hashlib.sha256(document).hexdigest()
         wanted = want(
             manifest,
             digest,
@@ -127,11 +132,11 @@ def install(
             changes=changes,
             python=options.python,
         )
-        plan = make_plan(wanted, facts, allow_older=options.allow_older)
+        plan = with_room(make_plan(wanted, facts, allow_older=options.allow_older), carried, facts)
         check_plan(plan, facts)
         check_findings(View(readings=read_host(layout, systemd), facts=facts, now=now, plan=plan))
         if options.dry_run:
-            _verify_only(medium, policy, plan, now=judged_at, progress=progress)
+            _verify_only(medium, policy, carried, now=judged_at, progress=progress)
         until_planned.close()
         stopped_at = unfinished_step(layout.journal)
         if not agree(plan, stopped_at):
@@ -218,6 +223,6 @@ def _policy(options: Options, layout: Layout, marks: Marks) -> Policy:
     )
 
 
-def _verify_only(medium: Medium, policy: Policy, plan: Plan, *, now: datetime, progress: Progress) -> None:
-    progress.start("verify", sum(entry.size for entry in plan.wanted.manifest.entries))
+def _verify_only(medium: Medium, policy: Policy, carried: Manifest, *, now: datetime, progress: Progress) -> None:
+    progress.start("verify", sum(entry.size for entry in carried.entries))
     medium.verify(policy, now=now, reading=Reading(advance=progress.advance))

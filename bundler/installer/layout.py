@@ -95,6 +95,11 @@ class Layout:
         return self.state / "audit" / "audit.jsonl"
 
     @property
+    def receipt(self) -> Path:
+        """What only root may read: the key that signs this host's receipts, and the secret that seals it."""
+        return self.state / "receipt"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

@@ -158,6 +158,10 @@ class Fields:
         if _UNFIT.search(value):
             raise self._error(f"expected text without NUL and lone surrogates, got {describe(value)}", place=place)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the fields that are still to be taken."""
+        return tuple(name for name in self._rest if isinstance(name, str))
+
     def has(self, key: str) -> bool:
         """Say whether the field is there and still to be taken."""
         return key in self._rest

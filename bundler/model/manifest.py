@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bundler.errors import IntegrityError
-from bundler.model.descriptor import Descriptor, chunk_count
+from bundler.model.descriptor import Descriptor
+from bundler.model.differential import Differential, check_differential, differential_document, parse_differential
 from bundler.model.document import Fields, parse_json
 from bundler.model.driver import (
     FILE_NAME,
@@ -22,6 +23,8 @@ from bundler.model.driver import (
     driver_package,
     driver_package_document,
 )
+from bundler.model.entry import Entry as Entry
+from bundler.model.entry import entry_document, parse_entry, wrong_blob_name
 from bundler.model.path import TOO_LONG, folded, is_short
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
@@ -43,24 +46,7 @@ _ITEM_NAMES = {
 SIGNED, UNSIGNED = "signed", "unsigned/"
 # These become arguments of container runtimes.
 _IMAGE_NAME = r"[a-z0-9\[][a-z0-9.:\]-]*(/[a-z0-9._-]+)+(:[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}|@sha256:[0-9a-f]{64})"
-_BLOB = re.compile("blobs/sha256/([0-9a-f]{64})")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """One entry of the tar behind the head: its exact name, size in bytes and digests in hex."""
-
-    name: str
-    size: int
-    sha256: str
-    sm3: str
-    chunks: tuple[str, ...] = ()
-
-    @property
-    def is_blob(self) -> bool:
-        """Whether it stands in the content store."""
-        return self.name.startswith("blobs/")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +79,8 @@ class Manifest:
     """What a bundle is and holds. Times are RFC 3339 in UTC; `expires` is empty for no end.
 
     `accelerators` is what the payload asks of the host's drivers, where the host has the cards.
-    With `images_needed` a host without a container runtime cannot take it.
+    With `images_needed` a host without a container runtime cannot take it. A `differential` bundle carries a part of
+    the blobs of its items; `entries` are those that the tar holds.
     """
 
     name: str
@@ -112,6 +99,7 @@ class Manifest:
     entries: tuple[Entry, ...]
     accelerators: tuple[DriverNeed, ...] = ()
     images_needed: bool = False
+    differential: Differential | None = None
 
     def of_kind(self, *kinds: str) -> tuple[Item, ...]:
         """Return the items of some kinds, in the order of the manifest."""
@@ -138,12 +126,19 @@ def format_manifest(manifest: Manifest) -> bytes:
         "python": {"version": manifest.python_version},
         "items": [_item_document(item) for item in manifest.items],
         "services": [_service_document(service) for service in manifest.services],
-        "entries": [_entry_document(entry) for entry in manifest.entries],
+        "entries": [entry_document(entry) for entry in manifest.entries],
     }
     if manifest.accelerators:
         document["accelerators"] = [driver_need_document(need) for need in manifest.accelerators]
     if manifest.images_needed:
         document["images_needed"] = True
+    if manifest.differential is not None:
+        document["differential"] = differential_document(manifest.differential)
+    return write_document(document)
+
+
+def write_document(document: dict[str, Any]) -> bytes:
+    """Write the JSON of a manifest in its one form."""
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -183,11 +178,12 @@ def _manifest(fields: Fields) -> Manifest:
         python_version=fields.mapping("python").text("version", match=r"3\.\d+"),
         items=tuple(_item(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("items")),
         services=tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")),
-        entries=tuple(_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
+        entries=tuple(parse_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
         accelerators=tuple(
             driver_need(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("accelerators", [])
         ),
         images_needed=fields.flag("images_needed", False),
+        differential=parse_differential(fields.mapping("differential")) if fields.has("differential") else None,
     )
 
 
@@ -205,13 +201,15 @@ def _check(manifest: Manifest) -> None:
     if fixed != FIXED_NAMES:
         raise IntegrityError(f"expected {', '.join(FIXED_NAMES)} first, got {', '.join(fixed)}", place="entries")
     for index, entry in enumerate(manifest.entries[len(FIXED_NAMES) :], len(FIXED_NAMES)):
-        match = _BLOB.fullmatch(entry.name)
-        if match is None or match[1] != entry.sha256:
-            raise IntegrityError(f'expected blobs/sha256/{entry.sha256}, got "{entry.name}"', place=f"entries[{index}]")
+        if wrong := wrong_blob_name(entry):
+            raise IntegrityError(wrong, place=f"entries[{index}]")
     if len(set(blobs)) != len(blobs):
         raise IntegrityError("a blob is listed twice", place="entries")
     _check_places(manifest.items)
     carried = {entry.sha256: entry for entry in manifest.entries}
+    if (left := manifest.differential) is not None:
+        check_differential(left, manifest.entries)
+        carried |= {entry.sha256: entry for entry in (*left.absent, *(patch.result for patch in left.patches))}
     for index, item in enumerate(manifest.items):
         held = carried.get(item.descriptor.sha256)
         if held is None or (held.size, held.sm3) != (item.descriptor.size, item.descriptor.sm3):
@@ -234,20 +232,6 @@ def _check_places(items: Sequence[Item]) -> None:
         above = next((taken[str(one)] for one in PurePosixPath(place).parents if str(one) in taken), None)
         if above is not None:
             raise IntegrityError(f'expected a directory at "{above}", which "{to}" is in, got a file', place="items")
-
-
-def _entry(fields: Fields) -> Entry:
-    entry = Entry(
-        name=fields.text("name"),
-        size=fields.integer("size"),
-        sha256=fields.hex("sha256"),
-        sm3=fields.hex("sm3", algorithm="sm3"),
-        chunks=fields.texts("chunks", []),
-    )
-    expected = chunk_count(entry.size)
-    if len(entry.chunks) != expected:
-        raise fields.refuse("chunks", f"expected {expected} digests, got {len(entry.chunks)}")
-    return entry
 
 
 def _item(fields: Fields) -> Item:
@@ -309,16 +293,6 @@ def _service(fields: Fields) -> Service:
     if any(_CONTROL.search(word) for word in (*words, *(text for pair in service.environment for text in pair))):
         raise fields.refuse("name", "expected texts of one line, a control character stands in one")
     return service
-
-
-def _entry_document(entry: Entry) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "name": entry.name,
-        "size": entry.size,
-        "sha256": entry.sha256,
-        "sm3": entry.sm3,
-    }
-    return {**document, "chunks": list(entry.chunks)} if entry.chunks else document
 
 
 def _item_document(item: Item) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bundler.model.image import INDEXES, MANIFESTS
 from bundler.model.manifest import Manifest
 from bundler.model.progress import Progress
 from bundler.model.reference import Reference, parse_reference
+from bundler.model.whole import refuse_differential
 from bundler.push.bundle import Tally
 from bundler.push.repository import Repository
 from bundler.push.source import Source
@@ -130,10 +131,12 @@ def push_images(
         TrustError, IntegrityError: the bundle is refused.
         RecipeError: two images would have one name.
         TransferError: the registry refuses one, or cannot be reached.
+        HostError: it is a differential.
     """
     transport = transport or Transport()
     source = Source(bundle, policy, now=now)
     try:
+        refuse_differential(source.manifest, because="images need all of theirs")
         wanted = [
             _Wanted(image=image, document=_read(source, image.sha256, media_type))
             for image, media_type in names_of(source.manifest, place, keep_hosts=keep_hosts)

@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 from bundler.archive import Span, spans
 from bundler.errors import IntegrityError
 from bundler.model.descriptor import Descriptor
+from bundler.model.whole import refuse_differential
 from bundler.scan.egress import Blobs, scan_items
 from bundler.scan.finding import REPORT_NAME, Report, make_report, parse_allows
 from bundler.store import Store
@@ -52,8 +53,10 @@ def scan_bundle(bundle: VerifiedBundle, store: Store | None = None) -> Report:
 
     Raises:
         IntegrityError: it cannot be read, or its own report is none.
+        HostError: it is a differential.
     """
     manifest = bundle.manifest
+    refuse_differential(manifest, because="the scan reads all of them")
     places = {span.entry.sha256: span for span in spans(manifest, bundle.head_end)}
     try:
         with bundle.path.open("rb") as stream:

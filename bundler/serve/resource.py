@@ -11,6 +11,7 @@ from socket import socket
 from bundler.archive import read_head, spans
 from bundler.errors import IntegrityError
 from bundler.model.manifest import Entry
+from bundler.model.whole import refuse_differential
 from bundler.verify import VerifiedBundle
 
 _PIECE_BYTES = 1024 * 1024
@@ -40,6 +41,7 @@ class OpenBundle:
     """A bundle that was verified, held open, so that nobody can put another file in its place."""
 
     def __init__(self, verified: VerifiedBundle) -> None:
+        refuse_differential(verified.manifest, because="clients would ask for them")
         self.manifest = verified.manifest
         self._path = verified.path
         self._file = self._path.open("rb", buffering=0)

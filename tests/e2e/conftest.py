@@ -12,10 +12,15 @@ from machine import Machine
 
 
 @pytest.fixture(scope="session")
-def stick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def keystore(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the builder's keystore is."""
+    return tmp_path_factory.mktemp("keys") / "keystore"
+
+
+@pytest.fixture(scope="session")
+def stick(tmp_path_factory: pytest.TempPathFactory, keystore: Path) -> Path:
     """A directory that a machine sees as its stick: both bundles and the builder's public key."""
     directory = tmp_path_factory.mktemp("stick")
-    keystore = tmp_path_factory.mktemp("keys") / "keystore"
     for name in ("hello", "agentscope"):
         ferry("build", f"recipes/{name}", "--yes", "-o", directory / f"{name}.tar", FERRY_KEYSTORE=str(keystore))
     ferry("keystore", "public", "-o", directory / "release.pem", FERRY_KEYSTORE=str(keystore))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from bundles import DEFECTS, Defect, spoil_file
+from command import CHECKOUT, ferry
 from listing import listing, names, packages
 from machine import Machine
 
@@ -157,3 +159,31 @@ def test_hello_is_installed_after_all_the_refusals(clean: Machine) -> None:
     clean.run(["systemctl", "stop", "ferry-hello.service"])
     degraded = clean.run(["ferry", "host", "status", "--json"], check=False)
     assert (degraded.returncode, json.loads(degraded.stdout)["health"]) == (8, "degraded")
+
+
+def test_hello_is_upgraded_by_a_differential_against_what_the_host_says_it_has(
+    clean: Machine, stick: Path, keystore: Path, tmp_path: Path
+) -> None:
+    told = json.loads(clean.run(["ferry", "host", "receipt", "--out", "/root/receipt.json", "--json"]).stdout)
+    assert (told["damaged"], told["marks"]) == ([], {"hello": 1})
+    shutil.move(clean.root / "root/receipt.json", tmp_path / "receipt.json")
+    shutil.copytree(CHECKOUT / "recipes/hello", tmp_path / "hello")
+    for path, old, new in (
+        ("recipe.yaml", "sequence: 1", "sequence: 2"),
+        ("recipe.yaml", 'version: "1.0.0"', 'version: "1.0.1"'),
+        ("service/hello.py", "air gap", "air gap, again"),
+    ):
+        text = (tmp_path / "hello" / path).read_text()
+        assert old in text
+        (tmp_path / "hello" / path).write_text(text.replace(old, new))
+    ferry("lock", tmp_path / "hello")
+    since = ["--since", stick / "hello.tar", "--since", tmp_path / "receipt.json", "--receipt-key", told["fingerprint"]]
+    differential = stick / "hello-2.tar"
+    ferry("build", tmp_path / "hello", *since, "-o", differential, FERRY_KEYSTORE=str(keystore))
+    assert differential.stat().st_size * 20 < (stick / "hello.tar").stat().st_size
+    # A host that lost its toolchain takes it from its store: the differential does not carry it.
+    clean.run(["sh", "-c", "rm -rf /opt/ferry/toolchains/*"])
+    install(clean, "/mnt/stick/hello-2.tar")
+    assert b"air gap, again" in clean.http(8070, "GET", "/").body
+    status = json.loads(clean.run(["ferry", "host", "status", "--json"]).stdout)
+    assert (status["health"], status["version"]) == ("healthy", "1.0.1")

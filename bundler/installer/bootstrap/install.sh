@@ -112,13 +112,14 @@ if [ ! -e "$tools/complete" ]; then
   new=$(mktemp -d "${tools%/*}/new.XXXXXX")
   chmod 755 "$new"
 
-  # Copies one blob out of the bundle, or out of any of its volumes beside this one, and accepts the copy only with its
-  # digest.
+  # Copies one blob out of the bundle, or out of any of its volumes beside this one, or what a differential leaves out
+  # from the store of this host, and accepts the copy only with its digest.
   take() {
     for from in "$bundle" "${bundle%.vol*}".vol*of*.tar; do
       tar --occurrence=1 -xOf "$from" "blobs/sha256/$1" >"$2" 2>/dev/null && break
     done ||
-      fail 6 "expected blobs/sha256/$1 in \"$bundle\": give the first volume; if it is, carry it again"
+      cat "/var/lib/ferry/store/blobs/sha256/$1" >"$2" 2>/dev/null ||
+      fail 6 "expected blobs/sha256/$1 in \"$bundle\": give the first volume (on a new host, of the full bundle)"
     printf '%s  %s\n' "$1" "$2" | sha256sum -c >/dev/null 2>&1 ||
       fail 6 "blobs/sha256/$1 in \"$bundle\" has other bytes than its digest: carry the bundle again"
   }

@@ -16,6 +16,7 @@ from bundler.installer.preflight.readings import read_host
 from bundler.installer.preflight.table import examine
 from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import want
+from bundler.model.whole import whole_manifest
 from bundler.verify import Policy, open_bundle, read_manifest
 
 
@@ -65,7 +66,8 @@ def check_findings(view: View) -> None:
 def _plan(bundle: Path, policy: Policy, facts: Facts, *, now: datetime) -> Plan:
     with open_bundle(bundle) as stream:
         head = read_head(stream)
-    manifest, attested = read_manifest(head, policy, now=now)
-    digest = hashlib.sha256(head.manifest).hexdigest()
+    carried, attested = read_manifest(head, policy, now=now)
+    document, manifest = whole_manifest(head.manifest, carried)
+    digest = hashlib.sha256(document).hexdigest()
     # An older release is refused by the install, which also knows whether it was asked for.
     return make_plan(want(manifest, digest, attested.key, facts, changes={}, python=""), facts, allow_older=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,11 +12,14 @@ from pathlib import Path
 from bundler.checks import Reading
 from bundler.errors import IntegrityError
 from bundler.installer.facts import Facts
+from bundler.installer.patches import rebuild_all
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
 from bundler.medium import Medium
 from bundler.model.descriptor import OCTETS, Descriptor
-from bundler.model.manifest import Entry, Manifest
+from bundler.model.differential import Patch
+from bundler.model.manifest import Entry, Manifest, parse_manifest
+from bundler.model.whole import whole_manifest
 from bundler.store import Store
 from bundler.verify import Policy
 
@@ -36,31 +40,62 @@ def due(wanted: Wanted, facts: Facts) -> Action | None:
 def apply(job: Job) -> None:
     """Verify the whole bundle; its parts become blobs only when every byte of it was right."""
     store = Store(job.layout.store)
-    known = job.facts.blobs
-    job.progress.start("verify", sum(entry.size for entry in job.wanted.manifest.entries))
+    carried = parse_manifest(job.head.manifest)
+    document, _ = whole_manifest(job.head.manifest, carried)
+    patches = carried.differential.due(job.facts.blobs) if carried.differential else ()
+    parts_of_release = {entry.sha256 for entry in job.wanted.manifest.entries}
+    job.progress.start("verify", sum(entry.size for entry in carried.entries))
     reading = Reading(
-        wanted=lambda entry: known.get(entry.sha256) != entry.size,
+        wanted=_wanted(job.wanted.manifest, job.facts.blobs, patches),
         advance=job.progress.advance,
-        started=lambda manifest: _check_same(manifest, job.wanted.manifest),
+        started=lambda manifest: _check_same(manifest, carried),
     )
-    receive(job.medium, store, job.policy, now=job.judged_at, reading=reading)
+    receive(
+        job.medium,
+        store,
+        job.policy,
+        now=job.judged_at,
+        reading=reading,
+        aside={patch.patch for patch in patches} - parts_of_release,
+        rebuild=lambda path: rebuild_all(patches, store, path, job.progress),
+    )
     # The manifest comes last: once it is there, all of the bundle is.
-    for data in (job.head.signature, job.head.envelope, job.head.trust, job.head.manifest):
+    for data in dict.fromkeys((job.head.signature, job.head.envelope, job.head.trust, job.head.manifest, document)):
         store.put(data, OCTETS)
 
 
-def receive(medium: Medium, store: Store, policy: Policy, *, now: datetime, reading: Reading) -> None:
+def receive(
+    medium: Medium,
+    store: Store,
+    policy: Policy,
+    *,
+    now: datetime,
+    reading: Reading,
+    aside: Collection[str] = (),
+    rebuild: Callable[[Callable[[str], Path]], None] = lambda path: None,
+) -> None:
     """Verify a bundle while what is wanted of it goes into a store, each byte once from the medium to its place.
+
+    Entries named `aside` do not stay: `rebuild` makes blobs of them, once every byte was right; it is given where an
+    entry stands until then.
 
     Raises:
         TrustError, IntegrityError, HostError: the bundle is refused or volumes are missing; the store is as before.
     """
-    sink = _Parts(store)
+    sink = _Parts(store, aside)
     try:
         medium.verify(policy, now=now, reading=replace(reading, sink=sink))
+        rebuild(sink.path)
         sink.adopt_all()
     finally:
         sink.close()
+
+
+def _wanted(whole: Manifest, known: Mapping[str, int], patches: Sequence[Patch]) -> Callable[[Entry], bool]:
+    """Return what says which entries are taken: parts of the release that are not here, and patches that are due."""
+    parts = {entry.sha256 for entry in whole.entries if known.get(entry.sha256) != entry.size}
+    parts |= {patch.patch for patch in patches}
+    return lambda entry: entry.sha256 in parts
 
 
 def _check_same(manifest: Manifest, planned: Manifest) -> None:
@@ -77,23 +112,28 @@ def undo(job: Job) -> None:
 
 
 class _Parts:
-    """Takes the bytes of entries as files beside the blobs. A sink: several threads write at once."""
+    """Takes the bytes of entries as files beside the blobs. A sink: several threads write at once.
 
-    def __init__(self, store: Store) -> None:
+    Those with a digest in `passing` never become blobs.
+    """
+
+    def __init__(self, store: Store, passing: Collection[str] = ()) -> None:
         self._store = store
+        self._passing = passing
         self._lock = threading.Lock()
         self._open: dict[str, int] = {}
         self._right: dict[str, int] = {}
         self._done: dict[str, Entry] = {}
 
-    def _path(self, entry: Entry) -> Path:
-        return self._store.root / "parts" / f"{entry.sha256}.part"
+    def path(self, sha256: str) -> Path:
+        """Return where an entry with this digest stands until it is a blob."""
+        return self._store.root / "parts" / f"{sha256}.part"
 
     def write(self, entry: Entry, offset: int, data: memoryview) -> None:
         with self._lock:
             if entry.name not in self._open:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-                self._open[entry.name] = os.open(self._path(entry), flags, 0o644)
+                self._open[entry.name] = os.open(self.path(entry.sha256), flags, 0o644)
             fd = self._open[entry.name]
         while data:
             count = os.pwrite(fd, data, offset)
@@ -107,7 +147,7 @@ class _Parts:
             fd = self._open.pop(entry.name, None)
             self._done[entry.name] = entry
         if fd is None:
-            self._path(entry).touch()
+            self.path(entry.sha256).touch()
             return
         try:
             os.fsync(fd)
@@ -117,12 +157,14 @@ class _Parts:
     def adopt_all(self) -> None:
         """Make blobs of all that is finished."""
         for entry in self._done.values():
+            if entry.sha256 in self._passing:
+                continue
             descriptor = Descriptor(
                 media_type=OCTETS, size=entry.size, sha256=entry.sha256, sm3=entry.sm3, chunks=entry.chunks
             )
             # Two entries may have the same bytes.
-            if self._path(entry).exists():
-                self._store.adopt(self._path(entry), descriptor)
+            if self.path(entry.sha256).exists():
+                self._store.adopt(self.path(entry.sha256), descriptor)
 
     def close(self) -> None:
         """Forget what is not finished."""

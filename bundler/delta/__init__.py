@@ -1,0 +1,1 @@
+"""Patches between blobs: what is deflated inside is compared inflated, and made again to the very same bytes."""
