@@ -12,6 +12,8 @@ BIT_STRING = 0x03
 OCTET_STRING = 0x04
 OBJECT_IDENTIFIER = 0x06
 SEQUENCE = 0x30
+SET = 0x31
+_LENGTH_BYTES = 4
 
 
 class Reader:
@@ -62,31 +64,32 @@ class Reader:
             raise self._refuse(f"expected the end of the DER value, got {len(self._data)} more bytes")
 
     def _length(self) -> tuple[int, int]:
-        head = self._data[1:4]
-        if head and head[0] < 0x80:
-            return 2, head[0]
-        if len(head) > 1 and head[0] == 0x81 and head[1] >= 0x80:
-            return 3, head[1]
-        if len(head) > 2 and head[0] == 0x82 and head[1]:
-            return 4, int.from_bytes(head[1:], "big")
-        raise self._refuse("expected a DER length in its shortest form, got another")
+        first = self._data[1] if len(self._data) > 1 else 0xFF
+        if first < 0x80:
+            return 2, first
+        octets = self._data[2 : 2 + (first & 0x7F)]
+        size = int.from_bytes(octets, "big")
+        if not 0x81 <= first <= 0x80 + _LENGTH_BYTES or _length(size) != bytes([first]) + octets:
+            raise self._refuse("expected a DER length in its shortest form, got another")
+        return 2 + len(octets), size
 
     def _refuse(self, message: str) -> SignatureError:
         return SignatureError(message, place=self._place)
 
 
 def encode(tag: int, *contents: bytes) -> bytes:
-    """Return one element; its contents are under 64 KiB."""
+    """Return one element; its contents are under 4 GiB."""
     body = b"".join(contents)
-    if len(body) < 0x80:
-        length = bytes([len(body)])
-    elif len(body) < 0x100:
-        length = bytes([0x81, len(body)])
-    else:
-        length = b"\x82" + len(body).to_bytes(2, "big")
-    return bytes([tag]) + length + body
+    return bytes([tag]) + _length(len(body)) + body
 
 
 def encode_integer(value: int) -> bytes:
     """Return a positive or zero integer as an INTEGER in its shortest form."""
     return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def _length(size: int) -> bytes:
+    if size < 0x80:
+        return bytes([size])
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([0x80 | len(octets)]) + octets

@@ -1,0 +1,1 @@
+"""Transit: keys that encrypt, sign and authenticate what others store, and never leave unless they may."""
