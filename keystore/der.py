@@ -5,6 +5,8 @@ Source: ITU-T X.690, clauses 8 and 10.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from keystore.errors import SignatureError
 
 INTEGER = 0x02
@@ -44,6 +46,13 @@ class Reader:
         before = self._data
         self.take(tag)
         return before[: len(before) - len(self._data)]
+
+    def elements(self) -> Iterator[bytes]:
+        """Yield every element that is left, whole, whatever its tag; a tag of more than one byte is refused."""
+        while self._data:
+            if self._data[0] & 0x1F == 0x1F:
+                raise self._refuse("expected a DER tag of one byte, got a longer one")
+            yield self.take_element(self._data[0])
 
     def take_reader(self, tag: int) -> Reader:
         """Return a reader of the contents of the next element."""

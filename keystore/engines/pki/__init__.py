@@ -1,0 +1,1 @@
+"""PKI: authorities that issue certificates and revoke them, with RSA, ECDSA, Ed25519 and SM2 keys alike."""
