@@ -60,11 +60,13 @@ def save_issuer(records: Records, issuer: Issuer) -> None:
         set_defaults(records, issuer=issuer.ident)
 
 
-def save_key(records: Records, key: KeyRecord) -> None:
-    """Keep a key; the first becomes the default."""
-    records.put(f"keys/{key.ident}", key.encode())
+def keep_key(records: Records, key: PrivateKey, name: str) -> KeyRecord:
+    """Keep a key under a new id; the first becomes the default."""
+    made = KeyRecord(ident=new_ident(), name=name, kind=key.kind, bits=key.bits, secret=key.secret, spki=key.spki)
+    records.put(f"keys/{made.ident}", made.encode())
     if not default_key(records):
-        set_defaults(records, key=key.ident)
+        set_defaults(records, key=made.ident)
+    return made
 
 
 def forget_issuer(records: Records, issuer: Issuer) -> None:
@@ -143,7 +145,7 @@ def signer(records: Records, reference: str, use: str = "issuing-certificates") 
     return Signer(
         issuer=issuer,
         parts=encoder.take_apart(issuer.certificate),
-        key=keys.restore(find_key(records, issuer.key).secret),
+        key=_private(find_key(records, issuer.key)),
         certificate=load(issuer.certificate),
     )
 
@@ -188,6 +190,10 @@ def signed_by(certificate: bytes, issuer: bytes) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _private(kept: KeyRecord) -> PrivateKey:
+    return PrivateKey(kind=kept.kind, bits=kept.bits, secret=kept.secret, spki=kept.spki)
 
 
 def _defaults(records: Records) -> dict[str, str]:

@@ -149,7 +149,7 @@ def list_keys(call: Call) -> Answer:
 def read_key(call: Call) -> Answer:
     """Tell what a key is, never the key."""
     key = authorities.find_key(call.records, call.parts["key"])
-    identifier = keys.key_identifier(keys.restore(key.secret).spki).hex(":")
+    identifier = keys.key_identifier(key.spki).hex(":")
     return Answer(data={"key_id": key.ident, "key_name": key.name, "key_type": key.kind, "subject_key_id": identifier})
 
 

@@ -171,9 +171,7 @@ def _make_key(call: Call, default_kind: str) -> tuple[PrivateKey, int]:
 
 def _keep_key(call: Call, key: PrivateKey) -> KeyRecord:
     name = check_name(call.records, call.body.text("key_name"), "key")
-    made = KeyRecord(ident=authorities.new_ident(), name=name, kind=key.kind, secret=key.secret)
-    authorities.save_key(call.records, made)
-    return made
+    return authorities.keep_key(call.records, key, name)
 
 
 def _names(body: Body) -> tuple[str, Alternatives]:
@@ -184,11 +182,9 @@ def _names(body: Body) -> tuple[str, Alternatives]:
 def _take_key(records: Records, pem: str) -> _Taken:
     key = keys.read_private(pem + "\n")
     for found in authorities.key_records(records):
-        if keys.restore(found.secret).spki == key.spki:
+        if found.spki == key.spki:
             return _Taken(ident=found.ident, new=False)
-    made = KeyRecord(ident=authorities.new_ident(), kind=key.kind, secret=key.secret)
-    authorities.save_key(records, made)
-    return _Taken(ident=made.ident, new=True)
+    return _Taken(ident=authorities.keep_key(records, key, "").ident, new=True)
 
 
 def _take_issuer(records: Records, pem: str) -> _Taken:
@@ -219,7 +215,7 @@ def _expect_authority(data: bytes) -> None:
 
 def _join_keys(records: Records) -> None:
     """Give every issuer without a key the key that is its own."""
-    held = {keys.restore(key.secret).spki: key.ident for key in authorities.key_records(records)}
+    held = {key.spki: key.ident for key in authorities.key_records(records)}
     for issuer in list(authorities.issuers(records)):
         ident = held.get(encoder.take_apart(issuer.certificate).spki)
         if ident and not issuer.key:

@@ -132,11 +132,6 @@ def read_private(pem: str) -> PrivateKey:
     return _of_library(found)
 
 
-def restore(secret: bytes) -> PrivateKey:
-    """Return the key of PKCS#8 bytes that `PrivateKey.secret` held."""
-    return read_private(encoding.encode_pem(encoding.PRIVATE_LABEL, secret))
-
-
 def describe_public(spki: bytes) -> tuple[str, int]:
     """Return kind and size of a public key.
 
@@ -225,7 +220,8 @@ def _algorithm(key: PrivateKey, asked: int) -> bytes:
 
 def _sign(key: PrivateKey, data: bytes, asked: int) -> bytes:
     if key.kind == "sm2":
-        return sm2.PrivateKey.from_pem(encoding.encode_pem(encoding.PRIVATE_LABEL, key.secret)).sign(data)
+        scalar, _ = encoding.decode_private(key.secret)
+        return sm2.PrivateKey.restore(scalar, sm2.PublicKey.from_der(key.spki)).sign(data)
     found = _load(key.secret)
     if isinstance(found, ed25519.Ed25519PrivateKey):
         return found.sign(data)

@@ -18,12 +18,14 @@ DEFAULT_USAGE = "crl-signing,issuing-certificates,ocsp-signing,read-only"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRecord:
-    """An authority's private key, as PKCS#8 in DER."""
+    """An authority's private key, as PKCS#8 in DER, and its SubjectPublicKeyInfo."""
 
     ident: str
     name: str = ""
     kind: str
+    bits: int
     secret: bytes = field(repr=False)
+    spki: bytes
 
     def encode(self) -> bytes:
         """Return the record."""
@@ -33,7 +35,9 @@ class KeyRecord:
                 "ident": self.ident,
                 "name": self.name,
                 "kind": self.kind,
+                "bits": self.bits,
                 "secret": document.encode_base64(self.secret),
+                "spki": document.encode_base64(self.spki),
             }
         )
 
@@ -71,7 +75,15 @@ _PLAIN: Mapping[str, type] = {
     "revoked_at": int,
 }
 _ISSUER: Mapping[str, type] = {"format": str, "certificate": str, **_PLAIN, **dict.fromkeys(_LISTS, list)}
-_KEY: Mapping[str, type] = {"format": str, "ident": str, "name": str, "kind": str, "secret": str}
+_KEY: Mapping[str, type] = {
+    "format": str,
+    "ident": str,
+    "name": str,
+    "kind": str,
+    "bits": int,
+    "secret": str,
+    "spki": str,
+}
 
 
 def parse_key(data: bytes, place: str) -> KeyRecord:
@@ -85,7 +97,9 @@ def parse_key(data: bytes, place: str) -> KeyRecord:
         ident=found["ident"],
         name=found["name"],
         kind=found["kind"],
+        bits=found["bits"],
         secret=document.decode_base64(found["secret"], f"{place}.secret"),
+        spki=document.decode_base64(found["spki"], f"{place}.spki"),
     )
     _expect_canonical(made.encode(), data, place)
     return made

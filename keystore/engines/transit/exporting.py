@@ -101,7 +101,7 @@ def _numbers(key: Key, asked: str | None) -> list[int]:
 
 def _secret(key: Key, version: Version) -> str:
     if key.kind.name == "sm2":
-        return keys.load_sm2(version.secret).pem()
+        return keys.restore_sm2(version.secret, version.public).pem()
     if key.kind.name == "ed25519":
         return encode_base64(version.secret + ed25519.PrivateKey(version.secret).public.raw)
     if key.kind.name.startswith("rsa-"):

@@ -69,6 +69,11 @@ def load_sm2(secret: bytes) -> sm2.PrivateKey:
     return sm2.PrivateKey(int.from_bytes(secret, "big"))
 
 
+def restore_sm2(secret: bytes, public: str) -> sm2.PrivateKey:
+    """Return the SM2 key of a scalar and its public half, both of a sealed record."""
+    return sm2.PrivateKey.restore(int.from_bytes(secret, "big"), sm2.PublicKey.from_pem(public))
+
+
 def _load(secret: bytes, *, checked: bool = True) -> object:
     try:
         return serialization.load_der_private_key(secret, None, unsafe_skip_rsa_key_validation=not checked)

@@ -215,7 +215,7 @@ def _expect_sm3(how: How, message: bytes) -> None:
 
 def _sign_sm2(_: Key, version: Version, message: bytes, how: How) -> bytes:
     _expect_sm3(how, message)
-    found = keys.load_sm2(version.secret)
+    found = keys.restore_sm2(version.secret, version.public)
     return found.sign_digest(message) if how.prehashed else found.sign(message)
 
 
