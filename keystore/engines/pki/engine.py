@@ -43,10 +43,12 @@ class Pki:
         """Tell that every write updates, as the API has no create here."""
         return True
 
+    def is_open(self, path: str) -> bool:
+        """Tell whether everyone may read a path without a token: certificates and lists are no secrets.
 
-def is_open(path: str) -> bool:
-    """Tell whether a path may be read by everyone, without a token: certificates and lists are no secrets."""
-    return _OPEN.fullmatch(path) is not None
+        Such a path answers no other operation.
+        """
+        return _OPEN.fullmatch(path) is not None
 
 
 def _routes(limits: Limits, default_kind: str) -> Sequence[Route]:
@@ -110,7 +112,8 @@ def _published() -> Sequence[Route]:
         route("ca_chain", read=publishing.chain),
         route("crl", read=publishing.revocation_list),
         Route(path=re.compile("crl/(?P<form>pem)"), handlers=route("", read=publishing.revocation_list).handlers),
-        route("cert/{serial}", read=publishing.read_certificate, delete=revoking.revoke_kept),
+        route("cert/{serial}", read=publishing.read_certificate),
+        route("lease/{serial}", delete=revoking.revoke_kept),
         Route(
             path=re.compile("cert/(?P<serial>[^/]+)/raw(?:/(?P<form>pem))?"),
             handlers=route("", read=publishing.read_raw).handlers,

@@ -186,7 +186,7 @@ def _answer(
         told["certificate"] = "\n".join((str(told["certificate"]), *chain))
     lease = None
     if found.generate_lease and not found.no_store:
-        lease = Lease(ttl_s=made.ends - certificates.seconds(call.now), path=f"cert/{made.serial}")
+        lease = Lease(ttl_s=made.ends - certificates.seconds(call.now), path=f"lease/{made.serial}")
     return Answer(data=told, warnings=wanted.validity.warnings, lease=lease)
 
 

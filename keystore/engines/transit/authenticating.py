@@ -142,7 +142,8 @@ def _verify(key: Key, item: Body, how: How) -> bool:
 
 
 def _mac_name(call: Call) -> str:
-    name = call.parts.get("algorithm") or call.body.text("algorithm") or digests.DEFAULT
+    body = call.body
+    name = call.parts.get("algorithm") or body.text("hash_algorithm") or body.text("algorithm") or digests.DEFAULT
     digests.named(name, f"unsupported algorithm '{name}'")
     return name
 

@@ -231,7 +231,7 @@ def test_forms_and_storage_follow_request_and_role(ready):
     assert labels == ["-----BEGIN EC PRIVATE KEY-----", *["-----BEGIN CERTIFICATE-----"] * 2]
     ready.get("roles/leased", allow_any_name=True, key_type="ec", generate_lease=True)
     answer = ready.write("issue/leased", common_name=HOST, ttl="1h")
-    assert answer.lease == Lease(ttl_s=3600, path=f"cert/{answer.data['serial_number']}")
+    assert answer.lease == Lease(ttl_s=3600, path=f"lease/{answer.data['serial_number']}")
     ready.get("roles/unkept", allow_any_name=True, key_type="ec", no_store=True, generate_lease=True)
     answer = ready.write("issue/unkept", common_name=HOST)
     assert answer.lease is None

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from engines import START, Mounted, refusal
 
-from keystore.engines.pki.engine import Pki, is_open
+from keystore.engines.pki.engine import Pki
 
 ID = "distid:1234567812345678"
 HOST = "a.example.com"
@@ -121,13 +121,13 @@ def test_a_certificate_that_is_not_kept_is_revoked_by_itself(ready):
 
 def test_the_end_of_a_lease_revokes(ready):
     gone = _issue(ready)
-    assert ready.delete(f"cert/{gone}").data["state"] == "revoked"
+    assert ready.delete(f"lease/{gone}").data["state"] == "revoked"
     assert _serials(_list(ready)) == {gone}
     ready.pass_time(11 * 3600)
     late = _issue(ready, "1h")
     ready.pass_time(3600)
-    assert ready.delete(f"cert/{late}").data is None
-    assert ready.delete("cert/aa:bb").data is None
+    assert ready.delete(f"lease/{late}").data is None
+    assert ready.delete("lease/aa:bb").data is None
     assert ready.list("certs/revoked") == [gone]
 
 
@@ -207,9 +207,20 @@ def test_what_everyone_may_read_has_the_forms_of_the_api(ready):
     assert ready.read("issuer/default/json").data["ca_chain"] == [pem.body.decode().strip()]
     assert refusal(lambda: ready.read("cert/no")) == (404, "")
     for path in ("ca", "ca/pem", "ca_chain", "crl", "crl/pem", f"cert/{serial}", "cert/ca/raw/pem", "issuer/x/crl/der"):
-        assert is_open(path)
-    for path in ("certs", "crl/rotate", "roles/ca", "issuer/x", "key/ca", "config/urls", "cert/a/b", "ca/pem/x"):
-        assert not is_open(path)
+        assert ready.engine.is_open(path)
+        assert refusal(lambda path=path: ready.delete(path)) == (405, "unsupported operation")
+    for path in (
+        "certs",
+        "crl/rotate",
+        "roles/ca",
+        "issuer/x",
+        "key/ca",
+        "config/urls",
+        "cert/a/b",
+        "ca/pem/x",
+        "lease/aa",
+    ):
+        assert not ready.engine.is_open(path)
 
 
 def test_urls_are_kept(ready):
