@@ -42,7 +42,7 @@ class Body:
         if found is None:
             return default
         if isinstance(found, str):
-            return found
+            return _sound(found, name)
         if isinstance(found, bool) or not isinstance(found, int | float):
             _refuse(name, "string")
         return str(found)
@@ -98,7 +98,7 @@ class Body:
             found = found.split(",")
         if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
             _refuse(name, "list of strings")
-        return tuple(item.strip() for item in found if item.strip())
+        return tuple(_sound(item.strip(), name) for item in found if item.strip())
 
     def octets(self, name: str) -> bytes:
         """Return the bytes of a field in base64, none where it is absent.
@@ -136,7 +136,7 @@ def decode_base64(text: str) -> bytes:
 
     Raises: RequestError that tells the first byte that does not fit.
     """
-    octets = text.replace("\r", "").replace("\n", "").encode("utf-8")
+    octets = text.replace("\r", "").replace("\n", "").encode("utf-8", "replace")
     try:
         return base64.b64decode(octets, validate=True)
     except (binascii.Error, ValueError):
@@ -147,6 +147,13 @@ def decode_base64(text: str) -> bytes:
 def encode_base64(data: bytes) -> str:
     """Return standard base64 with padding."""
     return base64.b64encode(data).decode("ascii")
+
+
+def _sound(text: str, name: str) -> str:
+    """Refuse half a pair of surrogates, which JSON can hold and no encoding can."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        _refuse(name, "text in Unicode")
+    return text
 
 
 def _refuse(name: str, kind: str) -> NoReturn:

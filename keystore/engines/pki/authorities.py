@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -151,14 +152,21 @@ def signer(records: Records, reference: str, use: str = "issuing-certificates") 
 
 
 def load(certificate: bytes) -> x509.Certificate:
-    """Return what the library reads of a certificate.
+    """Return what the library reads of a certificate, once all that is asked of it can be read.
 
     Raises: RequestError.
     """
     try:
-        return x509.load_der_x509_certificate(certificate)
-    except ValueError:
-        raise RequestError("unable to parse certificate: expected X.509, got another form") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = x509.load_der_x509_certificate(certificate)
+            _ = (found.not_valid_after_utc, found.extensions)
+            sound = found.serial_number > 0
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        sound = False
+    if not sound:
+        raise RequestError("unable to parse certificate: expected X.509 as RFC 5280 says, got another form")
+    return found
 
 
 def chain(records: Records, issuer: Issuer) -> list[bytes]:

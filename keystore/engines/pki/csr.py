@@ -46,7 +46,7 @@ def read(body: Body) -> Csr:
     try:
         found = x509.load_der_x509_csr(data)
         _ = (found.subject, found.extensions)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise RequestError("certificate request could not be parsed: expected PKCS#10, got another form") from None
     if not _signature_holds(parts, found):
         raise RequestError("request signature invalid")

@@ -72,17 +72,23 @@ def generate_intermediate(call: Call, default_kind: str) -> Answer:
     exported, form = _exported(call), formats.choose(call.body)
     key, bits = _make_key(call, default_kind)
     name, alternatives = _names(call.body)
-    builder = x509.CertificateSigningRequestBuilder().subject_name(
-        subject.subject_name(name, subject.asked_fields(call.body), call.body.text("serial_number"))
-    )
-    if found := alternatives.extension():
-        builder = builder.add_extension(found, critical=False)
-    if call.body.flag("add_basic_constraints"):
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    name_of = subject.subject_name(name, subject.asked_fields(call.body), call.body.text("serial_number"))
+    data = _request(name_of, alternatives, key, bits, basic=call.body.flag("add_basic_constraints"))
     kept = _keep_key(call, key)
-    data = encoder.request(builder, key, bits)
     told: dict[str, object] = {"csr": formats.certificate(form, data, formats.REQUEST), "key_id": kept.ident}
     return Answer(data=formats.with_key(told, call.body, form, key) if exported else told)
+
+
+def _request(name: x509.Name, alternatives: Alternatives, key: PrivateKey, bits: int, *, basic: bool) -> bytes:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    if found := alternatives.extension():
+        builder = builder.add_extension(found, critical=False)
+    if basic:
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    try:
+        return encoder.request(builder, key, bits)
+    except ValueError as error:
+        raise RequestError(f"cannot make the certificate request: {error}") from None
 
 
 def take_bundle(call: Call) -> Answer:
@@ -205,9 +211,8 @@ def _take_issuer(records: Records, pem: str) -> _Taken:
 def _expect_authority(data: bytes) -> None:
     keys.describe_public(encoder.take_apart(data).spki)
     try:
-        basic = authorities.load(data).extensions.get_extension_for_class(x509.BasicConstraints).value
-        found = basic.ca
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        found = authorities.load(data).extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
         found = False
     if not found:
         raise RequestError("refusing to import non-CA certificate")

@@ -101,20 +101,34 @@ def authority_extensions(
     ]
     if names := alternatives.extension():
         found.append(Extension(value=names))
+    if domains := tuple(permitted):
+        found.append(Extension(value=_constraints(domains), critical=True))
+    return tuple(found)
+
+
+def _constraints(domains: Iterable[str]) -> x509.NameConstraints:
     try:
-        domains = [x509.DNSName(domain) for domain in permitted]
+        return x509.NameConstraints([x509.DNSName(domain) for domain in domains], None)
     except ValueError as error:
         raise RequestError(f"cannot encode permitted_dns_domains: {error}") from None
-    if domains:
-        found.append(Extension(value=x509.NameConstraints(domains, None), critical=True))
-    return tuple(found)
 
 
 def _sign(
     wanted: Wanted, extensions: Iterable[Extension], issuer: bytes | None, key: PrivateKey, signature_bits: int
 ) -> Made:
     number = x509.random_serial_number()
-    builder = (
+    try:
+        builder = _builder(wanted, number)
+        for extension in extensions:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+        data = encoder.certificate(builder, wanted.spki, issuer, key, signature_bits)
+    except ValueError as error:
+        raise RequestError(f"cannot make the certificate: {error}") from None
+    return Made(data=data, serial=certificates.told_serial(number), ends=certificates.seconds(wanted.validity.ends))
+
+
+def _builder(wanted: Wanted, number: int) -> x509.CertificateBuilder:
+    return (
         x509.CertificateBuilder()
         .subject_name(wanted.subject)
         .issuer_name(wanted.subject)
@@ -123,13 +137,6 @@ def _sign(
         .not_valid_after(wanted.validity.ends)
         .add_extension(x509.SubjectKeyIdentifier(keys.key_identifier(wanted.spki)), critical=False)
     )
-    try:
-        for extension in extensions:
-            builder = builder.add_extension(extension.value, critical=extension.critical)
-        data = encoder.certificate(builder, wanted.spki, issuer, key, signature_bits)
-    except ValueError as error:
-        raise RequestError(f"cannot make the certificate: {error}") from None
-    return Made(data=data, serial=certificates.told_serial(number), ends=certificates.seconds(wanted.validity.ends))
 
 
 def _authority_identifier(signer: Signer) -> x509.AuthorityKeyIdentifier:

@@ -75,15 +75,20 @@ def _after(now: datetime, seconds: int) -> datetime:
 
 
 def _parse(text: str, now: datetime) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = None
-    if found is None or found.utcoffset() is None:
+    found = _moment(text)
+    if found is None:
         raise RequestError(f"expected a not_after such as '2030-01-31T12:00:00Z', got {text!r}")
     if found.microsecond or found <= now:
         raise RequestError(f"expected a not_after in the future, to the second, got {text!r}")
-    return found.astimezone(UTC)
+    return found
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.utcoffset() is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _cut(asked: int, longest: int) -> str:

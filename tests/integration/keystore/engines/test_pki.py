@@ -143,3 +143,16 @@ def test_sm2_is_a_type_like_others(ours):
     pki.revoke_certificate(made["serial_number"])
     listed = x509.load_pem_x509_crl(pki.read_crl().encode())
     assert listed.get_revoked_certificate_by_serial_number(found.serial_number) is not None
+
+
+def test_certificates_and_lists_are_read_without_a_token(vault, pki):
+    root = _root(pki)
+    _role(pki, "open")
+    serial = pki.generate_certificate("open", "a.example.com", {"ttl": "1h"})["data"]["serial_number"]
+    token, vault.token = vault.token, None
+    try:
+        assert pki.read_ca_certificate().strip() == root["certificate"].strip()
+        assert pki.read_crl().startswith("-----BEGIN X509 CRL-----")
+        assert pki.read_certificate(serial)["data"]["revocation_time"] == 0
+    finally:
+        vault.token = token

@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from engines import Mounted, refusal
 
+from keystore.encoding import encode_pem
 from keystore.engines.pki.engine import Pki
 from keystore.sm2 import PrivateKey
 
@@ -90,6 +91,22 @@ def test_what_a_root_asks_for_it_gets(pki):
             "expected a not_after in the future, to the second, got '2020-01-01T00:00:00Z'",
         ),
         ({"not_before_duration": "-5"}, "expected not_before_duration of 0 or more, got -5"),
+        (
+            {"not_after": "9999-12-31T23:59:59-14:00"},
+            "expected a not_after such as '2030-01-31T12:00:00Z', got '9999-12-31T23:59:59-14:00'",
+        ),
+        (
+            {"not_before_duration": "10000000000"},
+            "cannot make the certificate: The not valid before date must be on or after 1950 January 1).",
+        ),
+        (
+            {"permitted_dns_domains": "*"},
+            "cannot encode permitted_dns_domains: DNSName name constraints must not contain the '*' wildcard character",
+        ),
+        (
+            {"organization": "\ud800"},
+            "Field validation failed: error converting input for field 'organization': expected text in Unicode",
+        ),
         ({"issuer_name": "default"}, "issuer name contained invalid characters or was a reserved word"),
         ({"key_name": "a b"}, "key name contained invalid characters or was a reserved word"),
         ({"country": "China"}, "cannot encode the subject: Attribute's length must be >= 2 and <= 2, but it was 5"),
@@ -284,6 +301,29 @@ def test_issuers_are_listed_named_and_forgotten(pki):
     pki.get("root/generate/internal", common_name="Three")
     pki.delete("root")
     assert refusal(lambda: pki.list("issuers")) == refusal(lambda: pki.list("keys")) == (404, "")
+
+
+def test_altered_certificates_and_requests_are_refused(pki):
+    """What a random search found: serial numbers below 1, versions that are none."""
+    made = pki.get("root/generate/internal", common_name="x")["certificate"]
+    data = bytearray(base64.b64decode("".join(made.splitlines()[1:-1])))
+    refused = (400, "unable to parse certificate: expected X.509 as RFC 5280 says, got another form")
+    for position, octet in (
+        (data.index(b"\xa0\x03\x02\x01\x02") + 4, 7),
+        (data.index(b"\xa0\x03\x02\x01\x02") + 7, 0x80),
+    ):
+        altered = bytearray(data)
+        altered[position] = octet
+        pem = encode_pem("CERTIFICATE", bytes(altered))
+        assert pki.refusal("issuers/import/cert", pem_bundle=pem) == refused
+    csr = pki.get("intermediate/generate/internal", common_name="x")["csr"]
+    data = bytearray(base64.b64decode("".join(csr.splitlines()[1:-1])))
+    data[data.index(b"\x02\x01\x00") + 2] = 9
+    pem = encode_pem("CERTIFICATE REQUEST", bytes(data))
+    refused = (400, "certificate request could not be parsed: expected PKCS#10, got another form")
+    assert pki.refusal("sign-verbatim", csr=pem) == refused
+    refused = pki.refusal("intermediate/generate/internal", common_name="x", country="u@")
+    assert refused[1].startswith("cannot make the certificate request: error parsing asn1 value")
 
 
 def test_a_root_of_others_can_be_signed_across(pki, openssl, tmp_path):

@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from engines import START, Mounted, refusal
 
+from keystore.certificate import check_chain
 from keystore.engines.pki.engine import Pki
 from keystore.engines.request import Lease
 from keystore.sm2 import PrivateKey
@@ -90,6 +91,16 @@ def test_what_is_issued_is_what_the_role_says(issuing, openssl, tmp_path):
         "revocation_time": 0,
         "revocation_time_rfc3339": "",
     }
+
+
+def test_our_sm2_chain_is_an_anchor_for_bundles():
+    mounted = Mounted(Pki(default_kind="sm2"))
+    root = mounted.get("root/generate/internal", common_name="Root", ttl="8760h")["certificate"]
+    purpose = {"server_flag": False, "client_flag": False, "code_signing_flag": True}
+    mounted.get("roles/signer", allow_any_name=True, enforce_hostnames=False, key_type="sm2", **purpose)
+    made = mounted.get("issue/signer", common_name="Release signer", ttl="1h")
+    key = check_chain([made["certificate"].encode()], root.encode(), now=START)
+    assert key == PrivateKey.from_pem(made["private_key"]).public
 
 
 def test_an_altered_sm2_certificate_is_refused_by_openssl(openssl, tmp_path):
