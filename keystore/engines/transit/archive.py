@@ -29,6 +29,11 @@ def find(records: Records, name: str) -> Key | None:
     return None if data is None else parse_key(data, f"transit key '{name}'")
 
 
+def known(records: Records, name: str) -> bool:
+    """Tell whether there is a key of this name."""
+    return records.get(_FOLDER + name) is not None
+
+
 def require(call: Call, missing: str = NOT_FOUND) -> Key:
     """Return the key that the path names, after a rotation that is due.
 

@@ -69,7 +69,7 @@ def datakey(call: Call) -> Answer:
 
 def _key(call: Call, found: tuple[Body, ...], default_type: str) -> Key:
     """Return the key of the path; a create makes one, derived where the first input has a context."""
-    if call.request.operation is not Operation.CREATE or archive.find(call.records, call.parts["name"]) is not None:
+    if call.request.operation is not Operation.CREATE or archive.known(call.records, call.parts["name"]):
         return archive.require(call)
     name = call.body.text("type") or default_type
     if not kinds.KINDS.get(name, kinds.KINDS["hmac"]).authenticates_more:

@@ -44,7 +44,7 @@ class Transit:
         """Tell whether a write updates: only to encrypt with a key that does not exist is to create it."""
         if not path.startswith(_UPSERT):
             return True
-        return archive.find(records, path.removeprefix(_UPSERT)) is not None
+        return archive.known(records, path.removeprefix(_UPSERT))
 
 
 def _routes(default_type: str) -> Sequence[Route]:

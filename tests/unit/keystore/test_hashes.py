@@ -83,7 +83,9 @@ def test_sm4_gcm_of_the_wycheproof_vectors(vectors):
 
 def test_sm4_gcm_of_the_gmsm_vectors(vectors):
     """The examples of GB/T 36624-2018 and GB/T 15852.3-2019 among them."""
-    cases = [case for case in vectors("sm4_gcm_gmsm.json")["tests"] if len(case["nonce"]) == 24]
+    found = vectors("sm4_gcm_gmsm.json")["tests"]
+    whole = [case for case in found if len(case["result_ct_and_tag"]) == len(case["plaintext"]) + 32]
+    cases = [case for case in whole if len(case["nonce"]) == 24]
     assert cases
     for case in cases:
         key, nonce, plaintext, associated = (bytes.fromhex(case[name]) for name in ("key", "nonce", "plaintext", "ad"))
