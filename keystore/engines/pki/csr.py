@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -15,7 +16,7 @@ from keystore.engines.pki.role import Role
 from keystore.engines.request import RequestError
 from keystore.errors import KeystoreError
 
-_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+_BLOCK = re.compile(r"-----BEGIN ((?:NEW )?CERTIFICATE REQUEST)-----[^-]*-----END \1-----")
 _LIMIT = 1 << 18
 _LEAST_RSA_BITS = 2048
 
@@ -72,12 +73,12 @@ def check_key(role: Role, csr: Csr) -> None:
 def _decode(text: str) -> bytes:
     if len(text) > _LIMIT:
         raise RequestError(f"expected a csr of at most {_LIMIT} characters, got {len(text)}")
-    for label in _LABELS:
-        if f"-----BEGIN {label}-----" in text:
-            try:
-                return encoding.decode_pem(text, label)
-            except KeystoreError as error:
-                raise RequestError(f"certificate request could not be parsed: {error.message}") from None
+    block = _BLOCK.search(text)
+    if block is not None:
+        try:
+            return encoding.decode_pem(block[0] + "\n", block[1])
+        except KeystoreError as error:
+            raise RequestError(f"certificate request could not be parsed: {error.message}") from None
     raise RequestError("csr contains no data")
 
 

@@ -31,6 +31,7 @@ _ECDSA_OIDS = {256: "2a8648ce3d040302", 384: "2a8648ce3d040303", 512: "2a8648ce3
 SM2_WITH_SM3 = bytes.fromhex("2a811ccf55018375")  # 1.2.156.10197.1.501
 DEFAULT_BITS: Mapping[str, int] = {"rsa": 2048, "ec": 256, "ed25519": 0, "sm2": 256}
 _Library = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+_OTHER_KIND = "expected an RSA, EC (P-256, P-384, P-521), Ed25519 or SM2 public key, got another kind"
 _PLAIN = serialization.NoEncryption()
 
 
@@ -142,11 +143,11 @@ def describe_public(spki: bytes) -> tuple[str, int]:
     found = _load_public(spki)
     if isinstance(found, rsa.RSAPublicKey):
         return "rsa", found.key_size
-    if isinstance(found, ec.EllipticCurvePublicKey):
+    if isinstance(found, ec.EllipticCurvePublicKey) and isinstance(found.curve, tuple(_CURVES.values())):
         return "ec", found.curve.key_size
     if isinstance(found, ed25519.Ed25519PublicKey):
         return "ed25519", 0
-    raise RequestError("expected an RSA, EC, Ed25519 or SM2 public key, got another kind")
+    raise RequestError(_OTHER_KIND)
 
 
 def verify_sm2(spki: bytes, signature: bytes, signed: bytes) -> bool:
@@ -201,7 +202,7 @@ def _load_public(spki: bytes) -> object:
     try:
         return serialization.load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
-        raise RequestError("expected an RSA, EC, Ed25519 or SM2 public key, got another kind") from None
+        raise RequestError(_OTHER_KIND) from None
 
 
 def _hash_bits(key: PrivateKey, asked: int) -> int:

@@ -298,6 +298,11 @@ def test_csrs_that_are_none_or_weak_are_refused(ready):
     for path, csr, message in (
         ("sign/any", "", '"csr" is empty'),
         ("sign/any", "zz", "csr contains no data"),
+        (
+            "sign/any",
+            _csr(ec.generate_private_key(ec.SECP256K1())),
+            "expected an RSA, EC (P-256, P-384, P-521), Ed25519 or SM2 public key, got another kind",
+        ),
         ("sign/any", weak, "RSA keys < 2048 bits are unsafe and not supported"),
         ("sign/strong", _csr(), "role requires a minimum of a 384-bit key, but CSR's key is 256 bits"),
         (
@@ -314,6 +319,13 @@ def test_csrs_that_are_none_or_weak_are_refused(ready):
         ("sign/no", _csr(), "unknown role: no"),
     ):
         assert ready.refusal(path, csr=csr) == (400, message)
+
+
+def test_text_around_a_csr_is_passed_over(ready):
+    ready.get("roles/any", allow_any_name=True, key_type="any")
+    old = _csr().replace("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+    for csr in (f"Certificate Request:\n    Data: -\n{_csr()}\ntrailing", old.replace("\n", "\r\n")):
+        assert ready.get("sign/any", csr=csr, ttl="1h")["certificate"]
 
 
 def test_verbatim_keeps_what_the_csr_says_but_makes_no_authority(ready):
