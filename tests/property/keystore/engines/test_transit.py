@@ -13,6 +13,7 @@ from keystore.engines.transit import Transit
 from keystore.errors import SignatureError
 from keystore.sm2 import PrivateKey
 
+unhurried = settings(deadline=None)
 few = settings(max_examples=25, deadline=None)
 KINDS = ("sm4-gcm", "aes128-gcm96", "aes256-gcm96", "chacha20-poly1305")
 SCALAR = 0x3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8
@@ -120,6 +121,7 @@ def test_a_secret_multiple_of_any_point_is_the_same(scalar):
     assert curve.multiply_secret(scalar, KEY.public.point) == curve.multiply(scalar, KEY.public.point)
 
 
+@unhurried
 @given(st.binary(max_size=120))
 def test_junk_is_no_sm2_ciphertext(data):
     with pytest.raises(SignatureError):
