@@ -1,6 +1,7 @@
 """Which names a role lets into a certificate.
 
-Source: the Vault HTTP API documentation, 'PKI: create/update role'; RFC 1123 and RFC 6125 (host names, wildcards).
+Source: the Vault HTTP API documentation, 'PKI: create/update role'; RFC 1123 and RFC 6125 (host names, wildcards);
+RFC 5322, clause 3.2.3 (the part of an address before '@').
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from keystore.engines.pki.role import Role
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*\.?")
 _WILD_FIRST = re.compile(rf"[a-z0-9-]*\*[a-z0-9-]*(?:\.{_LABEL})+\.?")
+_MAILBOX = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}")
 _LIMIT = 253
 _LOCAL = ("localhost", "localdomain")
 
@@ -19,13 +21,18 @@ _LOCAL = ("localhost", "localdomain")
 def is_host(name: str) -> bool:
     """Tell whether a name is a host's, perhaps with a wildcard in its first label."""
     folded = name.lower()
-    return len(name) <= _LIMIT and bool(_HOST.fullmatch(folded) or _WILD_FIRST.fullmatch(folded))
+    return name.isascii() and len(name) <= _LIMIT and bool(_HOST.fullmatch(folded) or _WILD_FIRST.fullmatch(folded))
 
 
 def allowed(role: Role, name: str, user: str = "") -> bool:
     """Tell whether a role allows a host name or an email address, whatever its case."""
     folded = name.lower()
-    host = folded.rpartition("@")[2]
+    mailbox, at, host = folded.rpartition("@")
+    # Letters beyond ASCII may fold into ASCII: a Kelvin sign becomes a k.
+    if not name.isascii() and (role.enforce_hostnames or not role.allow_any_name):
+        return False
+    if at and not _MAILBOX.fullmatch(mailbox):
+        return False
     if "*" in host and not role.allow_wildcard_certificates:
         return False
     if role.enforce_hostnames and not is_host(host):
