@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from keystore.engines.request import RequestError
@@ -25,9 +25,12 @@ _LIMIT_S = 10**10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Body:
-    """The fields of one request or of one item of a batch; an absent and a null field are the same."""
+    """The fields of one request or of one item of a batch; an absent and a null field are the same.
 
-    fields: Mapping[str, object]
+    They may hold secrets, and so are in no repr.
+    """
+
+    fields: Mapping[str, object] = field(repr=False)
 
     def has(self, name: str) -> bool:
         """Tell whether a field was sent."""

@@ -52,3 +52,7 @@ def test_base64_tells_where_it_is_wrong():
     assert _refused(lambda: decode_base64("aGk")) == (400, "illegal base64 data at input byte 3")
     assert _refused(lambda: decode_base64("aG_=")) == (400, "illegal base64 data at input byte 2")
     assert _refused(lambda: decode_base64("aGk=é")) == (400, "illegal base64 data at input byte 3")
+
+
+def test_what_was_sent_is_in_no_repr():
+    assert repr(Body(fields={"plaintext": "c2VjcmV0"})) == "Body()"
