@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from keystore.engines.request import Answer, Operation, Records, Request, Reques
 class Call:
     """One request on its way to its handler: its fields, the parts of its path, and the mount's records."""
 
-    request: Request
+    request: Request = field(repr=False)
     records: Records
     body: Body
     parts: Mapping[str, str]
