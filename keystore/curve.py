@@ -38,15 +38,15 @@ def multiply(scalar: int, point: Point) -> Point:
     return int(product[:64], 16), int(product[64:], 16)
 
 
-def multiply_secret(scalar: int) -> Point:
-    """Return scalar times G in two random parts, so that the time taken says little about a secret scalar.
+def multiply_secret(scalar: int, point: Point = G) -> Point:
+    """Return scalar times a point in two random parts, so that the time taken says little about a secret scalar.
 
     The random split changes the time only, never the result.
     """
     share = secrets.randbelow(N - 1) + 1
     while share == scalar:
         share = secrets.randbelow(N - 1) + 1
-    total = add(multiply(share, G), multiply((scalar - share) % N, G))
+    total = add(multiply(share, point), multiply((scalar - share) % N, point))
     if total is None:
         raise ValueError("scalar outside 1..n-1")
     return total

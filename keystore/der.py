@@ -5,6 +5,8 @@ Source: ITU-T X.690, clauses 8 and 10.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from keystore.errors import SignatureError
 
 INTEGER = 0x02
@@ -12,6 +14,8 @@ BIT_STRING = 0x03
 OCTET_STRING = 0x04
 OBJECT_IDENTIFIER = 0x06
 SEQUENCE = 0x30
+SET = 0x31
+_LENGTH_BYTES = 4
 
 
 class Reader:
@@ -43,6 +47,13 @@ class Reader:
         self.take(tag)
         return before[: len(before) - len(self._data)]
 
+    def elements(self) -> Iterator[bytes]:
+        """Yield every element that is left, whole, whatever its tag; a tag of more than one byte is refused."""
+        while self._data:
+            if self._data[0] & 0x1F == 0x1F:
+                raise self._refuse("expected a DER tag of one byte, got a longer one")
+            yield self.take_element(self._data[0])
+
     def take_reader(self, tag: int) -> Reader:
         """Return a reader of the contents of the next element."""
         return Reader(self.take(tag), self._place)
@@ -62,31 +73,32 @@ class Reader:
             raise self._refuse(f"expected the end of the DER value, got {len(self._data)} more bytes")
 
     def _length(self) -> tuple[int, int]:
-        head = self._data[1:4]
-        if head and head[0] < 0x80:
-            return 2, head[0]
-        if len(head) > 1 and head[0] == 0x81 and head[1] >= 0x80:
-            return 3, head[1]
-        if len(head) > 2 and head[0] == 0x82 and head[1]:
-            return 4, int.from_bytes(head[1:], "big")
-        raise self._refuse("expected a DER length in its shortest form, got another")
+        first = self._data[1] if len(self._data) > 1 else 0xFF
+        if first < 0x80:
+            return 2, first
+        octets = self._data[2 : 2 + (first & 0x7F)]
+        size = int.from_bytes(octets, "big")
+        if not 0x81 <= first <= 0x80 + _LENGTH_BYTES or _length(size) != bytes([first]) + octets:
+            raise self._refuse("expected a DER length in its shortest form, got another")
+        return 2 + len(octets), size
 
     def _refuse(self, message: str) -> SignatureError:
         return SignatureError(message, place=self._place)
 
 
 def encode(tag: int, *contents: bytes) -> bytes:
-    """Return one element; its contents are under 64 KiB."""
+    """Return one element; its contents are under 4 GiB."""
     body = b"".join(contents)
-    if len(body) < 0x80:
-        length = bytes([len(body)])
-    elif len(body) < 0x100:
-        length = bytes([0x81, len(body)])
-    else:
-        length = b"\x82" + len(body).to_bytes(2, "big")
-    return bytes([tag]) + length + body
+    return bytes([tag]) + _length(len(body)) + body
 
 
 def encode_integer(value: int) -> bytes:
     """Return a positive or zero integer as an INTEGER in its shortest form."""
     return encode(INTEGER, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def _length(size: int) -> bytes:
+    if size < 0x80:
+        return bytes([size])
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([0x80 | len(octets)]) + octets

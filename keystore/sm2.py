@@ -116,6 +116,18 @@ class PrivateKey:
             raise SignatureError("expected the public key of the scalar, got another", place="private key")
         return key
 
+    @classmethod
+    def restore(cls, scalar: int, public: PublicKey) -> PrivateKey:
+        """Return the key of a scalar whose public key is known, without computing it again.
+
+        Another's public key makes a key that signs nothing: each signature is verified before it is released.
+        """
+        if not 1 <= scalar <= curve.N - 2:
+            raise SignatureError("expected a scalar in 1..n-2, got a number outside", place="private key")
+        made = cls.__new__(cls)
+        made._scalar, made._public = scalar, public
+        return made
+
     @property
     def public(self) -> PublicKey:
         """The key that verifies."""

@@ -35,10 +35,10 @@ def openssl() -> Callable[..., bytes]:
     if probe.returncode:
         pytest.skip("this openssl lacks SM2")
 
-    def run(*arguments: str | Path, status: int = 0) -> bytes:
+    def run(*arguments: str | Path, status: int = 0, with_errors: bool = False) -> bytes:
         done = subprocess.run([program, *map(str, arguments)], capture_output=True, timeout=30)
         assert done.returncode == status, done.stderr.decode()
-        return done.stdout
+        return done.stdout + done.stderr if with_errors else done.stdout
 
     return run
 

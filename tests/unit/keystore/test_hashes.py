@@ -81,6 +81,18 @@ def test_sm4_gcm_of_the_wycheproof_vectors(vectors):
     assert count
 
 
+def test_sm4_gcm_of_the_gmsm_vectors(vectors):
+    """The examples of GB/T 36624-2018 and GB/T 15852.3-2019 among them."""
+    found = vectors("sm4_gcm_gmsm.json")["tests"]
+    whole = [case for case in found if len(case["result_ct_and_tag"]) == len(case["plaintext"]) + 32]
+    cases = [case for case in whole if len(case["nonce"]) == 24]
+    assert cases
+    for case in cases:
+        key, nonce, plaintext, associated = (bytes.fromhex(case[name]) for name in ("key", "nonce", "plaintext", "ad"))
+        assert sm4.gcm_encrypt(key, nonce, plaintext, associated).hex() == case["result_ct_and_tag"]
+        assert sm4.gcm_decrypt(key, nonce, bytes.fromhex(case["result_ct_and_tag"]), associated) == plaintext
+
+
 def _check_aead(case):
     key, nonce, associated = (bytes.fromhex(case[name]) for name in ("key", "iv", "aad"))
     sealed = bytes.fromhex(case["ct"] + case["tag"])

@@ -252,3 +252,14 @@ def test_selftest_notices_a_verifier_that_accepts_all(monkeypatch):
     monkeypatch.setattr(scheme, "verify", lambda *given: None)
     with pytest.raises(KeystoreError, match="self-test 'sm2 other message'"):
         selftest.run()
+
+
+def test_a_key_is_restored_without_computing_its_public_half(key):
+    scalar = int.from_bytes(key.octets(), "big")
+    restored = PrivateKey.restore(scalar, key.public)
+    key.public.verify(restored.sign(b"message"), b"message")
+    assert restored.pem() == key.pem()
+    with pytest.raises(SignatureError):
+        PrivateKey.restore(scalar, PrivateKey.generate().public).sign(b"message")
+    with pytest.raises(SignatureError, match=r"expected a scalar in 1\.\.n-2, got a number outside"):
+        PrivateKey.restore(0, key.public)
