@@ -83,6 +83,14 @@ def _check(line: bytes, before: Head, place: str) -> Head:
     return Head(count=expected, hash=found["hash"])
 
 
+def parse_line(line: bytes, place: str) -> dict[str, Any]:
+    """Return the fields of one line, whose own hash is checked; its place in the chain is not.
+
+    Raises: KeystoreError.
+    """
+    return _parse(line, place)
+
+
 def _parse(line: bytes, place: str) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         raise KeystoreError(

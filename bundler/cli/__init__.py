@@ -33,7 +33,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "push": ("bundler.cli.push", "push_command"),
     "pull": ("bundler.cli.push", "pull_command"),
     "host": ("bundler.cli.host", "host_group"),
-    "keystore": ("bundler.cli.keystore", "keystore_group"),
+    "keystore": ("bundler.cli.keystore_serve", "keystore_group"),
     "trust": ("bundler.cli.trust", "trust_group"),
 }
 

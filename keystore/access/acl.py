@@ -76,6 +76,22 @@ class Acl:
             return ["deny"]
         return sorted(rule.capabilities)
 
+    def reaches(self, prefix: str) -> bool:
+        """Tell whether there may be a path below a prefix on which something is allowed."""
+        rules = [*self._exact.values(), *(pattern.rule for pattern in self._patterns)]
+        return any("deny" not in rule.capabilities and _meets(rule.path, prefix) for rule in rules)
+
+    def described(self) -> dict[str, Any]:
+        """Return all rules, as user interfaces ask for them."""
+        return {
+            "root": self.root,
+            "exact_paths": {path: {"capabilities": sorted(rule.capabilities)} for path, rule in self._exact.items()},
+            "glob_paths": {
+                pattern.rule.path.removesuffix("*"): {"capabilities": sorted(pattern.rule.capabilities)}
+                for pattern in self._patterns
+            },
+        }
+
     def allows(self, demand: Demand, *, sudo: bool = False) -> bool:
         """Tell whether a request is allowed; `sudo` says that its path demands that capability too."""
         if self.root:
@@ -100,6 +116,17 @@ def fill(rule: Rule, identity: Mapping[str, str]) -> Rule | None:
         return None
     filled = _TEMPLATE.sub(lambda match: identity[match.group(1)], rule.path)
     return None if "{{" in filled else replace(rule, path=filled)
+
+
+def _meets(path: str, prefix: str) -> bool:
+    """Tell whether a rule's path and a prefix can name the same place."""
+    mine, theirs = path.removesuffix("*").split("/"), prefix.strip("/").split("/")
+    glob = path.endswith("*")
+    for index, (one, other) in enumerate(zip(mine, theirs, strict=False)):
+        last = glob and index == len(mine) - 1
+        if one not in (other, "+") and not (last and other.startswith(one)):
+            return False
+    return glob or len(mine) >= len(theirs)
 
 
 def _expression(path: str) -> re.Pattern[str]:

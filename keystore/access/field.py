@@ -41,7 +41,7 @@ def whole(data: Data, name: str, default: int = 0, *, most: int = 1 << 31) -> in
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise RequestError(f"{name}: expected a whole number from 0 to {most}, got {value!r}")
+        raise RequestError(f"{name}: expected a whole number from 0 to {most}, got {_kind(value)}")
     return value
 
 
@@ -53,7 +53,7 @@ def flag(data: Data, name: str, *, default: bool = False) -> bool:
     if isinstance(value, str):
         value = {"true": True, "false": False, "1": True, "0": False}.get(value.lower(), value)
     if not isinstance(value, bool):
-        raise RequestError(f"{name}: expected true or false, got {value!r}")
+        raise RequestError(f"{name}: expected true or false, got {_kind(value)}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Parse the part of HCL 1 that policies are written in: assignments, blocks, strings, numbers, lists, objects, comments.
+"""Parse the part of HCL 1 that policies are written in: assignments, blocks and values.
 
 Source: the HCL 1 syntax description of github.com/hashicorp/hcl. Heredocs and interpolation are refused.
 """

@@ -1,6 +1,6 @@
 """Policies: which capabilities a token has on which paths, written in HCL or JSON.
 
-Source: the policy documentation of Vault. Unknown keys are refused, as a mistyped one would grant or deny the wrong thing.
+Source: the policy documentation of Vault. Unknown keys are refused: a mistyped one would grant or deny the wrong thing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from keystore import document
 from keystore.access import duration, hcl
 from keystore.errors import KeystoreError
 
-CAPABILITIES = frozenset(("create", "read", "update", "patch", "delete", "list", "sudo", "deny", "subscribe", "recover"))
+CAPABILITIES = frozenset(
+    ("create", "read", "update", "patch", "delete", "list", "sudo", "deny", "subscribe", "recover")
+)
 _SHORT = {
     "deny": {"deny"},
     "read": {"read", "list"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,7 +23,7 @@ class TokenSettings:
     token_policies: tuple[str, ...] = ()
     token_bound_cidrs: tuple[str, ...] = ()
     token_no_default_policy: bool = False
-    token_type: str = "default"
+    token_type: str = "default"  # noqa: S105 (a kind)
 
     def document(self) -> dict[str, Any]:
         """Return the fields as a role shows and keeps them."""
@@ -54,6 +55,12 @@ def parse(data: Data, before: TokenSettings | None = None) -> TokenSettings:
     if found.token_max_ttl and found.token_ttl > found.token_max_ttl:
         raise RequestError("token_ttl should not be greater than token_max_ttl")
     return found
+
+
+def of_document(found: Mapping[str, Any]) -> TokenSettings:
+    """Return the settings that a role keeps."""
+    kept: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in found.items()}
+    return TokenSettings(**kept)
 
 
 def policies(data: Data, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:

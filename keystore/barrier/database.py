@@ -104,6 +104,17 @@ class Database:
             for found in self._reader.execute("SELECT path,version,generation,term,sealed FROM record ORDER BY path"):
                 yield Row(*found)
 
+    def schema(self, sentence: str) -> list[tuple[str, ...]]:
+        """Return what a sentence about the schema answers."""
+        with told(self.path):
+            return self._reader.execute(sentence).fetchall()
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of what is committed into a new file of mode 0600."""
+        with told(path):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+            self._reader.execute("VACUUM INTO ?", (str(path),))
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Change rows and documents together; when the block ends all of it is on the disk, or nothing is.

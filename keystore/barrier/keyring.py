@@ -1,4 +1,4 @@
-"""The keys that records are sealed under, by term: a new term seals what is written from then on, old terms still open."""
+"""The keys that records are sealed under, by term: a new term seals what is written next, old terms still open."""
 
 from __future__ import annotations
 

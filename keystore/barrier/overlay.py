@@ -87,6 +87,12 @@ class Overlay:
         """Tell whether a group is the one on its way, which lands before the open one."""
         return group is self._flying
 
+    def close(self, error: KeystoreError) -> None:
+        """Refuse what has not begun its way to the disk; what has, still gets there."""
+        refused, self._open = self._open, Group()
+        for done in refused.waiting:
+            done(error)
+
     @property
     def idle(self) -> bool:
         """Whether nothing is on its way."""
@@ -203,4 +209,3 @@ class View:
         # The open group lands after the flying one, so waiting for the later of both is enough.
         if group is not None and (self.seen is None or not self._overlay.is_flying(group)):
             self.seen = group
-

@@ -1,4 +1,4 @@
-"""The seal: the unseal key opens the root key, the root key opens the keyring. The unseal key is kept by people, in shares."""
+"""The seal: the unseal key, kept by people in shares, opens the root key, and that the keyring."""
 
 from __future__ import annotations
 

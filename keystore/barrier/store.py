@@ -134,6 +134,22 @@ class Store:
         for path, value in changes.items():
             self._remember(path, value)
 
+    def take_over(self, other: Database, found: Store, seal: Seal, keyring: Keyring) -> None:
+        """Put the records of another copy of this store in place of these, whole or not at all.
+
+        Raises: StoreError.
+        """
+        with self._lock:
+            generation = max(self._head.generation, found._head.generation) + 1
+            head = Head(generation, found._head.records, found._head.digest)
+            with self._database.transaction() as transaction:
+                transaction.clear()
+                transaction.put(other.rows())
+                self._keep_head(transaction, head, keyring)
+                transaction.keep("seal", seal.encode())
+            self._head, self._keyring, self._seal = head, keyring, seal
+            self._cache.clear()
+
     def wipe(self) -> None:
         """Forget keys and records."""
         self._cache.clear()

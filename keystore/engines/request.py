@@ -62,7 +62,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """A promise to take a secret back: after `ttl_s` seconds the engine is asked to `delete` `path`, or never (None)."""
+    """A promise to take a secret back: after `ttl_s` the engine is asked to `delete` `path`, or never (None)."""
 
     ttl_s: int
     renewable: bool = False
