@@ -148,6 +148,8 @@ class Dispatcher:
             result = slow.after(future.result())
         except KeystoreError as error:
             result = refused(error)
+        except Exception as error:  # noqa: BLE001 (see handle)
+            result = self._broken(call, error)
         self._settle(call, result, respond)
 
     def _finish(self, call: Call, response: Response, respond: Respond) -> None:
