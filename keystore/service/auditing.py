@@ -183,7 +183,9 @@ class Auditing:
         """Begin a new file for every device, the old ones under the name of this moment."""
         for device in self.devices.values():
             device.anchor(now)
-            device.file.rotate(now)
+            old = device.file.rotate(now)
+            if old is not None and device.anchors.exists():
+                device.anchors.rename(device.anchors.with_name(f"{old.name}.anchors"))
 
     def close(self, now: datetime) -> None:
         """Sign the heads and close the files."""

@@ -30,6 +30,11 @@ class Backend:
         """Whether the path is that of a login."""
         return self.mount.login and bool(self.engine.is_open(self.path))
 
+    @property
+    def unchecked(self) -> bool:
+        """Tell that policies count for everything that is mounted."""
+        return False
+
     def exists(self, call: Call) -> bool:
         """Tell whether a write would change something, and not create it."""
         return bool(self.engine.exists(self.path, self.records(call)))
@@ -126,13 +131,33 @@ class Backend:
         return Response(auth=auth_of(secret, token, call.now), warnings=warnings)
 
 
-def target(call: Call) -> Backend:
-    """Return what is mounted at the path of a request.
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """A path where nothing is mounted; who may not ask for it does not learn that."""
 
-    Raises: RequestError of status 404 where nothing is.
-    """
+    open: bool = False
+    unchecked: bool = False
+
+    def exists(self, call: Call) -> bool:
+        """Tell that a write would be an update."""
+        return True
+
+    def sudo(self, call: Call) -> bool:
+        """Tell that the path demands nothing more."""
+        return False
+
+    def handle(self, call: Call) -> Response:
+        """Refuse.
+
+        Raises: RequestError of status 404.
+        """
+        raise RequestError(f'no handler for route "{call.path}". route entry not found.', status=404)
+
+
+def target(call: Call) -> Backend | Nowhere:
+    """Return what is mounted at the path of a request."""
     mount = mounts.find(call.view, call.path)
     if mount is None or mount.type == "system":
-        raise RequestError(f'no handler for route "{call.path}". route entry not found.', status=404)
+        return Nowhere()
     engine = engines.load(mount.kind, login=mount.login)
     return Backend(mount, (call.path + "/")[len(mount.route) :].rstrip("/"), engine)

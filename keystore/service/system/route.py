@@ -14,11 +14,15 @@ Handler = Callable[[Call, str], Response]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """Operations and their handlers; `free` is answered also while sealed and needs no token, `open` needs no token."""
+    """Operations and their handlers.
+
+    `free` is answered also while sealed, without a token; `open` needs no token, `unchecked` any, whatever its policies.
+    """
 
     handlers: Mapping[Operation, Handler]
     free: bool = False
     open: bool = False
+    unchecked: bool = False
     sudo: bool = False
 
 
@@ -38,6 +42,11 @@ class Bound:
     def open(self) -> bool:
         """Whether it needs no token."""
         return self.route.open
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether any token will do."""
+        return self.route.unchecked
 
     def exists(self, call: Call) -> bool:
         """Tell that there is something: a write below sys/ is always an update."""
