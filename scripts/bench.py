@@ -26,6 +26,7 @@ if __name__ == "__main__" and (VENV / "bin/python").exists() and Path(sys.prefix
 from bench.build import build  # noqa: E402
 from bench.fetch import fetch  # noqa: E402
 from bench.install import install  # noqa: E402
+from bench.keystore import keystore  # noqa: E402
 from bench.measure import Bench, BenchError, Line, Measurement  # noqa: E402
 from bench.registry import registry  # noqa: E402
 from bench.verify import verify  # noqa: E402
@@ -36,6 +37,7 @@ AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {
     "verify": verify,
     "install": install,
     "registry": registry,
+    "keystore": keystore,
 }
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LEAST_BYTES = 1024 * 1024

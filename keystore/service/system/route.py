@@ -16,7 +16,7 @@ Handler = Callable[[Call, str], Response]
 class Route:
     """Operations and their handlers.
 
-    `free` is answered also while sealed, without a token; `open` needs no token, `unchecked` any, whatever its policies.
+    `free` is answered also while sealed, without a token; `open` needs no token, `unchecked` any of any policy.
     """
 
     handlers: Mapping[Operation, Handler]
