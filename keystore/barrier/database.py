@@ -22,6 +22,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS document (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS record (path TEXT PRIMARY KEY, version INTEGER NOT NULL, generation INTEGER NOT NULL,"
     " term INTEGER NOT NULL, sealed BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS tail (number INTEGER PRIMARY KEY, name TEXT NOT NULL, line BLOB NOT NULL)",
 )
 
 
@@ -104,6 +105,12 @@ class Database:
             for found in self._reader.execute("SELECT path,version,generation,term,sealed FROM record ORDER BY path"):
                 yield Row(*found)
 
+    def tail(self) -> list[tuple[str, bytes]]:
+        """Return the lines of logs that may not be in their files yet, by name, in their order."""
+        with told(self.path):
+            found = self._reader.execute("SELECT name, line FROM tail ORDER BY number").fetchall()
+        return [(name, bytes(line)) for name, line in found]
+
     def schema(self, sentence: str) -> list[tuple[str, ...]]:
         """Return what a sentence about the schema answers."""
         with told(self.path):
@@ -158,6 +165,12 @@ class Transaction:
     def delete(self, paths: Iterable[str]) -> None:
         """Forget rows."""
         self._writer.executemany("DELETE FROM record WHERE path=?", ((path,) for path in paths))
+
+    def keep_tail(self, lines: Iterable[tuple[str, bytes]], *, anew: bool) -> None:
+        """Keep lines of logs until their files are on the disk; `anew` says that those so far are."""
+        if anew:
+            self._writer.execute("DELETE FROM tail")
+        self._writer.executemany("INSERT INTO tail (name, line) VALUES (?,?)", lines)
 
     def clear(self) -> None:
         """Forget all rows and documents."""

@@ -7,7 +7,7 @@ kept with the generation, so that a row that was cut out, or put back as it once
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from keystore import document
@@ -25,6 +25,14 @@ _CACHED_RECORDS = 4096
 _CACHED_BYTES = 4096
 Changes = Mapping[str, bytes | None]
 """What to write by path; None deletes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Lines of logs, by the log's name; `anew` says that all earlier ones are in their files and on the disk."""
+
+    lines: Sequence[tuple[str, bytes]]
+    anew: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +125,17 @@ class Store:
         """Return all paths below a prefix, sorted."""
         return self._database.paths(prefix, prefix_end(prefix))
 
-    def commit(self, changes: Changes, *, seal: Seal | None = None, keyring: Keyring | None = None) -> None:
+    def commit(
+        self,
+        changes: Changes,
+        *,
+        seal: Seal | None = None,
+        keyring: Keyring | None = None,
+        tail: Tail | None = None,
+    ) -> None:
         """Keep changes together; when this returns they are on the disk, when it raises nothing changed.
+
+        The `tail` of logs goes with them, so that one sync serves both.
 
         Raises: StoreError.
         """
@@ -129,6 +146,8 @@ class Store:
                 self._keep_head(transaction, head, ring)
                 if seal is not None:
                     transaction.keep("seal", seal.encode())
+                if tail is not None:
+                    transaction.keep_tail(tail.lines, anew=tail.anew)
             self._head, self._keyring, self._seal = head, ring, seal or self._seal
             ring.active.written += len(changes)
         for path, value in changes.items():

@@ -157,13 +157,13 @@ class _Daemon:
                 continue
             for line in reap(core):
                 self._tell(f"error: {line}")
-            if now - anchored >= _ANCHOR_S:
-                anchored = now
-                self._anchor(core)
+            self._keep_audit(core, anchor=now - anchored >= _ANCHOR_S)
+            anchored = now if now - anchored >= _ANCHOR_S else anchored
 
-    def _anchor(self, core: Core) -> None:
+    def _keep_audit(self, core: Core, *, anchor: bool) -> None:
         try:
-            for line in core.auditing.anchor(core.now()):
+            core.auditing.sync()
+            for line in core.auditing.anchor(core.now()) if anchor else ():
                 self._tell(f"audit head: {line}")
         except (KeystoreError, OSError) as error:
             self._tell(f"error: {error}")

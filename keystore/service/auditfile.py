@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ class AuditFile:
         self._mode = mode
         self._descriptor = -1
         self._dirty = False
+        self.unsynced: list[bytes] = []
         self.head = Head(count=0, hash=START)
 
     def open(self, now: datetime) -> None:
@@ -50,9 +51,24 @@ class AuditFile:
             raise KeystoreError(f"expected an event of less than {LINE_BYTES} bytes, got {len(text)}", place="audit")
         rest = f'"prev":"{self.head.hash}","seq":{self.head.count + 1},"time":"{moment.stamp(now)}"}}'
         made = sm3.sm3(f'{{"event":{text},{rest}'.encode("ascii")).hex()
-        self._write(f'{{"event":{text},"hash":"{made}",{rest}\n'.encode("ascii"))
+        line = f'{{"event":{text},"hash":"{made}",{rest}\n'.encode("ascii")
+        self._write(line)
+        self.unsynced.append(line)
         self.head = Head(count=self.head.count + 1, hash=made)
         self._dirty = True
+
+    def restore(self, lines: Sequence[bytes]) -> None:
+        """Write those lines that a loss of power took off the end of the file; the rest is there already.
+
+        Raises: KeystoreError.
+        """
+        for line in lines:
+            found = audit.parse_line(line, f"{self.path}: kept line")
+            if found["seq"] == self.head.count + 1 and found["prev"] == self.head.hash:
+                self._write(line)
+                self.head = Head(count=found["seq"], hash=found["hash"])
+                self._dirty = True
+        self.sync()
 
     def sync(self) -> None:
         """Bring what was written to the disk; this may run in another thread.
@@ -62,6 +78,7 @@ class AuditFile:
         if not self._dirty or self._descriptor < 0:
             return
         self._dirty = False
+        self.unsynced = []
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:

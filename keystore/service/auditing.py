@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from keystore import document
 from keystore.algorithm import SM2
 from keystore.barrier.overlay import View
+from keystore.barrier.store import Tail
 from keystore.engines.request import RequestError
 from keystore.errors import KeystoreError
 from keystore.service.auditfile import AuditFile
@@ -106,9 +107,13 @@ class Auditing:
 
     def __init__(self) -> None:
         self.devices: dict[str, Device] = {}
+        self._taken: dict[str, list[bytes]] = {}
+        self._synced = False
 
-    def open(self, view: View, mac: Mac, profile_mac: str, now: datetime) -> None:
-        """Open the devices of the table.
+    def open(
+        self, view: View, mac: Mac, profile_mac: str, now: datetime, tail: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Open the devices of the table, and put back what a loss of power took off the ends of their files.
 
         Raises: KeystoreError when none of several can be opened.
         """
@@ -116,7 +121,9 @@ class Auditing:
         table = entries(view)
         for entry in table.values():
             try:
-                self.devices[entry.path] = _opened(entry, view, mac, profile_mac, now)
+                device = _opened(entry, view, mac, profile_mac, now)
+                device.file.restore([line for path, line in tail if path == entry.path])
+                self.devices[entry.path] = device
             except KeystoreError as error:
                 failures.append(error)
         if failures and not self.devices:
@@ -161,19 +168,31 @@ class Auditing:
             raise RequestError(_REFUSED, status=500)
 
     def sync(self) -> None:
-        """Bring every device's file to the disk; one that succeeds is enough.
+        """Bring every device's file to the disk; until then the store keeps the ends of them.
 
         Raises: KeystoreError.
         """
-        failures = []
-        devices = list(self.devices.values())
-        for device in devices:
-            try:
-                device.file.sync()
-            except KeystoreError as error:
-                failures.append(error)
-        if failures and len(failures) == len(devices):
-            raise failures[0]
+        for device in self.devices.values():
+            device.file.sync()
+        self._synced = True
+
+    def tail(self) -> Tail | None:
+        """Return the lines that were written since they were last taken, to be kept with the next changes."""
+        if not self.devices:
+            return None
+        self._taken = {path: device.file.unsynced for path, device in self.devices.items()}
+        for device in self.devices.values():
+            device.file.unsynced = []
+        lines = [(path, line) for path, taken in self._taken.items() for line in taken]
+        anew, self._synced = self._synced, False
+        return Tail(lines, anew)
+
+    def tail_kept(self, kept: bool) -> None:
+        """Take the lines back that could not be kept."""
+        taken, self._taken = self._taken, {}
+        for path, lines in taken.items():
+            if not kept and path in self.devices:
+                self.devices[path].file.unsynced[:0] = lines
 
     def anchor(self, now: datetime) -> list[str]:
         """Sign the heads of all files that grew; return the lines that say so."""

@@ -78,7 +78,7 @@ class Unsealed:
         self.store = store
         self.root_key = root_key
         self.overlay = Overlay(store, loop, executor)
-        self.overlay.syncs.append(auditing.sync)
+        self.overlay.tail, self.overlay.tail_kept = auditing.tail, auditing.tail_kept
         self.expiry = Expiry()
         self.tokens = Tokens(store.mac, self.expiry.token)
 
@@ -214,7 +214,7 @@ class Core:
         keyring: Keyring = self.seal.open_keyring(root_key)
         store = Store.open(self.database, self.seal, keyring)
         opened = Unsealed(store, root_key, self.loop, self.executor, self.auditing)
-        self.auditing.open(opened.view(), store.mac, self.seal.suite.mac_name, self.now())
+        self.auditing.open(opened.view(), store.mac, self.seal.suite.mac_name, self.now(), self.database.tail())
         opened.expiry.load(opened.view(), int(self.clock()))
         self.unsealed = opened
 

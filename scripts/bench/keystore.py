@@ -24,7 +24,7 @@ from bench.measure import FERRY, MIB, Bench, BenchError, Line, Measurement, run
 
 ASKING = (sys.executable, "-I", str(Path(__file__).with_name("asking.py")))
 CLIENTS = 4
-WRITES = READS = 400
+WRITES = READS = 200
 _START_S = 30.0
 
 

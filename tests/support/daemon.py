@@ -39,8 +39,12 @@ class Daemon:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         ready = threading.Event()
-        threading.Thread(target=self._read, args=(self.process, ready), daemon=True).start()
+        self.reader = threading.Thread(target=self._read, args=(self.process, ready), daemon=True)
+        self.reader.start()
         if not ready.wait(30) or not self.url:
+            self.process.kill()
+            self.process.wait()
+            self.reader.join()
             raise AssertionError("\n".join(self.lines))
         return self
 
