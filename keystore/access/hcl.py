@@ -173,7 +173,8 @@ class _Parser:
     def _take(self, kind: str, text: str | None = None) -> _Token:
         token = self._peek()
         if token.kind != kind or text not in (None, token.text):
-            self._refuse(f"expected {text or 'a ' + kind!r}, got {token.text!r}", token.at)
+            got = token.text if token.kind == "end" else repr(token.text)
+            self._refuse(f"expected {text or 'a ' + kind!r}, got {got}", token.at)
         self._next += 1
         return token
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -74,9 +74,7 @@ class Token:
 
     def encode(self) -> bytes:
         """Return the record of the token; what it is kept by is not in it."""
-        found = asdict(self)
-        del found["id"]
-        return document.canonical(found)
+        return document.canonical({name: getattr(self, name) for name in self.__slots__ if name != "id"})
 
     @classmethod
     def parse(cls, identifier: str, data: bytes) -> Token:

@@ -87,7 +87,7 @@ class Metadata:
 
     def write(self, records: Records, name: str) -> None:
         """Keep the metadata."""
-        records.put(METADATA + name, json.dumps(asdict(self)).encode())
+        records.put(METADATA + name, json.dumps({key: getattr(self, key) for key in self.__slots__}).encode())
 
     def shown(self, number: int) -> dict[str, Any]:
         """Return what a read or write of a version tells of it."""
