@@ -27,8 +27,9 @@ class Backend:
 
     @property
     def open(self) -> bool:
-        """Whether the path is that of a login."""
-        return self.mount.login and bool(self.engine.is_open(self.path))
+        """Whether the path needs no token: that of a login, or what an engine gives to everyone, such as its CRL."""
+        is_open = getattr(self.engine, "is_open", None)
+        return is_open is not None and bool(is_open(self.path))
 
     @property
     def unchecked(self) -> bool:

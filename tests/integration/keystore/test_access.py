@@ -252,7 +252,7 @@ def test_a_person_logs_in_by_password_and_guesses_are_slowed_down(daemon: Daemon
         daemon.client().auth.userpass.login("li", "another-password", mount_point="people")
 
 
-def test_a_policy_is_filled_with_who_logged_in(daemon: Daemon, root: hvac.Client) -> None:
+def test_a_policy_is_filled_with_who_logged_in(daemon: Daemon, root: hvac.Client, limited: hvac.Client) -> None:
     root.sys.enable_auth_method("userpass", path="own")
     accessor = root.sys.list_auth_methods()["data"]["own/"]["accessor"]
     name = "{{identity.entity.aliases." + accessor + ".name}}"

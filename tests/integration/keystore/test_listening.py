@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -199,3 +200,20 @@ def test_plain_http_stays_on_the_loopback(tmp_path: Path) -> None:
         pytest.raises(AssertionError, match="expected a store that nobody serves, got one in use"),
     ):
         Daemon(tmp_path / "data").start()
+
+
+def test_the_manager_is_told_and_the_memory_is_guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+        with served(tmp_path / "data") as daemon:
+            assert manager.recv(100) == b"READY=1"
+            assert daemon.process is not None
+            limits = Path(f"/proc/{daemon.process.pid}/limits").read_text()
+            assert re.search(r"Max core file size +0 +0 ", limits)
+            status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+            locked = int(re.findall(r"VmLck:\s+(\d+) kB", status)[0])
+            assert locked or any("mlockall was refused" in line for line in daemon.lines)
+        assert manager.recv(100) == b"STOPPING=1"
