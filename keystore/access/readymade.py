@@ -1,7 +1,8 @@
 """The policies that every store begins with: `default`, and three for the separation of administrators.
 
-The system administrator runs the service and sees no secret; the security administrator gives rights and cannot change
-the audit; the audit administrator reads and keeps the audit and can do nothing else.
+The system administrator runs the service and sees no secret; the security administrator gives rights; the audit
+administrator keeps the audit and can do nothing else. Who writes policies can in the end give himself any right: the
+separation shows that in the audit, it does not make it impossible.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ path "auth/*" { capabilities = ["create", "read", "update", "delete", "list", "s
 path "sys/capabilities" { capabilities = ["update"] }
 path "sys/capabilities-accessor" { capabilities = ["update"] }
 path "sys/leases/*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }
-# Nobody may give himself the right to everything, or change what the auditors are allowed.
+# What the auditors are allowed is not his to change. Who writes policies can still write one that lets him in:
+# that it happened stands in the audit, whose signed heads lie where he cannot reach.
 path "sys/policy/audit-administrator" { capabilities = ["read"] }
 path "sys/policies/acl/audit-administrator" { capabilities = ["read"] }
 """
