@@ -55,7 +55,7 @@ def exists(path: Path) -> bool:
 def segments(path: Path) -> tuple[Path, ...]:
     """Return what was moved aside of a log, the oldest first."""
     with _told(path):
-        found = [one for one in path.parent.glob(f"{path.name}.*") if one.suffix[1:].isdecimal()]
+        found = [one for one in path.parent.glob(f"{path.name}.*") if one.name[len(path.name) + 1 :].isdecimal()]
     return tuple(sorted(found, key=_number))
 
 

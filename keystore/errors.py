@@ -27,3 +27,11 @@ class SignatureError(KeystoreError):
 
 class PassphraseError(KeystoreError):
     """A passphrase does not open what it should, or is unfit to seal anything."""
+
+
+class StoreError(KeystoreError):
+    """The disk cannot keep or give back a record: it is full, read-only, damaged, or was changed from outside."""
+
+
+class UnsealError(KeystoreError):
+    """A key or its shares do not open the seal."""

@@ -28,6 +28,7 @@ from bench.bundle import bundle  # noqa: E402
 from bench.delta import delta  # noqa: E402
 from bench.fetch import fetch  # noqa: E402
 from bench.install import install  # noqa: E402
+from bench.keystore import keystore  # noqa: E402
 from bench.measure import Bench, BenchError, Line, Measurement  # noqa: E402
 from bench.parity import parity  # noqa: E402
 from bench.registry import registry  # noqa: E402
@@ -42,6 +43,7 @@ AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {
     "registry": registry,
     "parity": parity,
     "delta": delta,
+    "keystore": keystore,
 }
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LEAST_BYTES = 1024 * 1024

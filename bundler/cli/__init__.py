@@ -36,7 +36,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "pull": ("bundler.cli.push", "pull_command"),
     "host": ("bundler.cli.host", "host_group"),
     "audit": ("bundler.cli.audit", "audit_group"),
-    "keystore": ("bundler.cli.keystore", "keystore_group"),
+    "keystore": ("bundler.cli.keystore_serve", "keystore_group"),
     "trust": ("bundler.cli.trust", "trust_group"),
 }
 

@@ -1,0 +1,1 @@
+"""Who may do what: policies, tokens, leases, and the ways to log in."""

@@ -1,0 +1,1 @@
+"""The daemon: listeners, HTTP, and the process around the service."""

@@ -1,0 +1,1 @@
+"""The paths below sys/: seal, mounts, policies, leases, wrapping, keys, audit, tools."""

@@ -1,0 +1,104 @@
+"""Issue tokens: how long they live, which policies they get, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keystore.access.token import Token
+from keystore.service.call import Call
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Issue:
+    """What a new token shall be; a `ttl_s` of 0 never ends."""
+
+    path: str
+    policies: tuple[str, ...]
+    display_name: str
+    ttl_s: int
+    max_ttl_s: int
+    explicit_max_ttl_s: int = 0
+    period_s: int = 0
+    num_uses: int = 0
+    no_default_policy: bool = False
+    renewable: bool = True
+    meta: Mapping[str, str] | None = None
+    cidrs: tuple[str, ...] = ()
+    mount: str = "auth/token/"
+    entity: str = ""
+    alias: str = ""
+    role: str = ""
+    parent: str = ""
+    secret: str = ""
+
+
+def issue(call: Call, wanted: Issue) -> tuple[str, Token, list[str]]:
+    """Keep a new token; return its secret, what is kept, and warnings.
+
+    Raises: KeystoreError.
+    """
+    policies = set(wanted.policies)
+    if not wanted.no_default_policy and "root" not in policies:
+        policies.add("default")
+    ttl_s, warnings = _life(wanted)
+    secret, token = call.core.open.tokens.make(
+        call.view,
+        Token(
+            id="",
+            accessor="",
+            path=wanted.path,
+            policies=tuple(sorted(policies)),
+            display_name=wanted.display_name,
+            created=call.now,
+            expires=call.now + ttl_s if ttl_s else 0,
+            ttl=ttl_s,
+            creation_ttl=ttl_s,
+            max_ttl=wanted.max_ttl_s,
+            explicit_max_ttl=wanted.explicit_max_ttl_s,
+            period=wanted.period_s,
+            num_uses=wanted.num_uses,
+            uses=wanted.num_uses,
+            renewable=wanted.renewable and bool(ttl_s),
+            parent=wanted.parent,
+            role=wanted.role,
+            mount=wanted.mount,
+            entity=wanted.entity,
+            alias=wanted.alias,
+            meta=wanted.meta,
+            cidrs=wanted.cidrs,
+        ),
+        wanted.secret,
+    )
+    return secret, token, warnings
+
+
+def _life(wanted: Issue) -> tuple[int, list[str]]:
+    """Return how long a token lives at first."""
+    asked = wanted.period_s or wanted.ttl_s
+    if not asked:
+        return wanted.explicit_max_ttl_s, []
+    bounds = [limit for limit in (wanted.explicit_max_ttl_s, 0 if wanted.period_s else wanted.max_ttl_s) if limit]
+    ttl_s = min([asked, *bounds])
+    warning = f"TTL of {asked}s exceeded the effective max_ttl of {ttl_s}s; TTL value is capped accordingly"
+    return ttl_s, [warning] if ttl_s < asked else []
+
+
+def auth_of(secret: str, token: Token, now: int) -> dict[str, Any]:
+    """Return the field `auth` of a response."""
+    return {
+        "client_token": secret,
+        "accessor": token.accessor,
+        "policies": list(token.policies),
+        "token_policies": list(token.policies),
+        "identity_policies": None,
+        "metadata": token.meta,
+        "lease_duration": token.left(now),
+        "renewable": token.renewable,
+        "entity_id": token.entity,
+        "token_type": "service",
+        "orphan": token.orphan,
+        "mfa_requirement": None,
+        "num_uses": token.uses if token.num_uses else 0,
+    }
