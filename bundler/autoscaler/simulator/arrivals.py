@@ -71,7 +71,7 @@ def _drawn(trace: WindowTrace, random: np.random.Generator, most: int) -> tuple[
     """Draw requests of a rate that goes straight from the middle of each window to that of the next."""
     middles = (np.arange(len(trace.rate)) + 0.5) * trace.window_s
     grid = np.arange(0.0, len(trace.rate) * trace.window_s + _GRID_S, _GRID_S)
-    cumulative = np.concatenate(([0.0], np.cumsum(np.interp(grid[1:] - _GRID_S / 2, middles, trace.rate) * _GRID_S)))
+    cumulative = np.concatenate(([0.0], np.cumsum(between(trace, grid[1:] - _GRID_S / 2, trace.rate) * _GRID_S)))
     group = max(1.0, float(cumulative[-1]) / most)
     shape = group / max(float(np.average(trace.dispersion, weights=trace.rate)), 1e-3)
     steps = random.gamma(shape, 1 / shape, size=int(cumulative[-1] / group * 1.02) + 50)
@@ -79,7 +79,17 @@ def _drawn(trace: WindowTrace, random: np.random.Generator, most: int) -> tuple[
     at = at[at < grid[-1] - _GRID_S]
     spread = np.sqrt(np.log1p(_TOKEN_SPREAD**2 / group))
     sizes = [
-        np.interp(at, middles, mean) * random.lognormal(-spread * spread / 2, spread, size=len(at))
+        between(trace, at, mean) * random.lognormal(-spread * spread / 2, spread, size=len(at))
         for mean in (trace.input_tokens, trace.output_tokens)
     ]
     return at, sizes[0], sizes[1], group
+
+
+STEPS = True
+
+
+def between(trace, at, values):
+    if STEPS:
+        return values[np.minimum((at // trace.window_s).astype(int), len(values) - 1)]
+    middles = (np.arange(len(trace.rate)) + 0.5) * trace.window_s
+    return np.interp(at, middles, values)

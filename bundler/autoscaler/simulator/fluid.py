@@ -11,6 +11,7 @@ from bundler.autoscaler.simulator.opponents import MEMORY, PLANNED, STATIC, wish
 from bundler.autoscaler.simulator.trace import Floats
 
 SLO_S = 2.0
+START_S = 60
 
 
 @compiled
@@ -25,19 +26,22 @@ def fluid(
     seconds = len(work)
     load, concurrency, busy = np.zeros(seconds + 1), np.zeros(seconds + 1), np.zeros(seconds + 1)
     coming = np.zeros(seconds + cold_s + 2, dtype=np.int64)
-    memory = np.zeros(MEMORY)
-    ready, starting, backlog, late, spent = first, 0, 0.0, 0.0, 0.0
+    memory = np.full(MEMORY, float(first))
+    memory[2] = 0.0
+    ready, starting, inside, late, spent = first, 0, 0.0, 0.0, 0.0
     for now in range(seconds):
         ready += coming[now]
         starting -= coming[now]
         total = ready + starting
-        if kind == PLANNED:
+        if now < START_S:
+            wanted = total
+        elif kind == PLANNED:
             wanted = int(planned[now])
         elif kind == STATIC:
             wanted = first
         else:
             wanted = wish(kind, target, now, load, concurrency, busy, planned, memory, ready, total)
-        wanted = max(1, wanted)
+        wanted = min(first, max(1, wanted))
         if wanted > total:
             coming[now + max(1, cold_s)] += wanted - total
             starting += wanted - total
@@ -54,13 +58,16 @@ def fluid(
             if surplus > 0:
                 ready -= surplus
                 spent += surplus * full_s / 2
-        if backlog > SLO_S * ready:
+        inside += work[now]
+        room = ready * full_s / 2
+        filled = min(1.0, inside / room)
+        served = min(inside, ready * 2 * filled / (1 + filled))
+        inside -= served
+        queue = max(0.0, inside - room)
+        if queue > SLO_S * ready:
             late += counts[now]
-        served = min(backlog + work[now], float(ready))
-        backlog += work[now] - served
         spent += ready + starting
-        share = served / ready
         load[now + 1] = load[now] + work[now]
         busy[now + 1] = busy[now] + served
-        concurrency[now + 1] = concurrency[now] + ready * share / (2 - share) + backlog / full_s
+        concurrency[now + 1] = concurrency[now] + (inside - queue) / (full_s / 2) + queue / full_s
     return 1 - late / max(1.0, counts.sum()), spent

@@ -36,12 +36,12 @@ def hpa_behaviour(wanted: int, total: int, memory: Floats, now: int) -> int:
     Source: kubernetes.io, Horizontal Pod Autoscaling, Configurable scaling behavior, Default Behavior.
     """
     slots = _HPA_WINDOW_S // _HPA_SYNC_S
-    memory[1 + (now // _HPA_SYNC_S) % slots] = wanted
+    memory[4 + (now // _HPA_SYNC_S) % slots] = wanted
     if wanted > total:
         return int(min(wanted, max(2 * total, total + 4)))
     highest = wanted
     for slot in range(slots):
-        highest = max(highest, int(memory[1 + slot]))
+        highest = max(highest, int(memory[4 + slot]))
     return min(total, highest)
 
 

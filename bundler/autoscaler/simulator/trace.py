@@ -176,8 +176,17 @@ def _aggregate(path: Path, reader: Iterator[list[str]]) -> WindowTrace:
     table = np.zeros((int(slots[-1]) + 1, 4))
     table[slots] = [rows[at] for at in sorted(rows)]
     rate, covered, inputs, outputs = table.T
-    sizes = [np.divide(each, covered, out=np.full(len(rate), np.nan), where=covered > 0) for each in (inputs, outputs)]
+    sizes = [_sizes(rate, covered, each) for each in (inputs, outputs)]
     return _windows(path, window, rate, sizes[0], sizes[1], np.ones(len(rate)))
+
+
+def _sizes(rate: Floats, covered: Floats, tokens: Floats) -> Floats:
+    """Return the mean tokens of a request in each window; requests whose size is unknown are of the trace's mean."""
+    if covered.sum() <= 0:
+        return np.full(len(rate), np.nan)
+    usual = tokens.sum() / covered.sum()
+    whole = tokens + np.maximum(rate - covered, 0) * usual
+    return np.divide(whole, rate, out=np.full(len(rate), np.nan), where=rate > 0)
 
 
 def _slots(starts: list[float], path: Path) -> tuple[npt.NDArray[np.int64], float]:
@@ -210,8 +219,7 @@ def _rates(path: Path, reader: Iterator[list[str]]) -> WindowTrace:
     table = np.zeros((int(slots[-1]) + 1, 5))
     table[slots] = [sums[at] for at in starts]
     rate_of, squares, covered, inputs, outputs = table.T
-    empty = np.full(len(rate_of), np.nan)
-    sizes_of = [np.divide(each, covered, out=empty.copy(), where=covered > 0) for each in (inputs, outputs)]
+    sizes_of = [_sizes(rate_of, covered, each) for each in (inputs, outputs)]
     dispersion = np.divide(squares, rate_of, out=np.ones(len(rate_of)), where=rate_of > 0)
     return _windows(path, window, rate_of, sizes_of[0], sizes_of[1], dispersion)
 
