@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from bundler.autoscaler.simulator.compiled import compiled
-from bundler.autoscaler.simulator.opponents import MEMORY, PLANNED, STATIC, wish
+from bundler.autoscaler.compiled import compiled
+from bundler.autoscaler.simulator.opponents import MEMORY
+from bundler.autoscaler.simulator.policy import START_S, decide
 from bundler.autoscaler.simulator.trace import Floats
 
 SLO_S = 2.0
-START_S = 60
 
 
 @compiled
@@ -20,8 +18,8 @@ def fluid(
 ) -> tuple[float, float]:
     """Return the share of requests within the SLO, and replica-seconds.
 
-    `work` and `counts` are the demand and the requests of each second, `planned` what a planned policy wants each
-    second, `full_s` how long a request runs in a full replica.
+    `work` and `counts` are the demand and the requests of each second, `planned` what is known beforehand of each tick
+    or second, `full_s` how long a request runs in a full replica. There are never more than `first` replicas.
     """
     seconds = len(work)
     load, concurrency, busy = np.zeros(seconds + 1), np.zeros(seconds + 1), np.zeros(seconds + 1)
@@ -33,14 +31,12 @@ def fluid(
         ready += coming[now]
         starting -= coming[now]
         total = ready + starting
-        if now < START_S:
-            wanted = total
-        elif kind == PLANNED:
-            wanted = int(planned[now])
-        elif kind == STATIC:
-            wanted = first
-        else:
-            wanted = wish(kind, target, now, load, concurrency, busy, planned, memory, ready, total)
+        wanted = total
+        if now >= START_S:
+            queue = max(0.0, inside - ready * full_s / 2)
+            wanted = decide(
+                kind, target, now, load, concurrency, busy, planned, memory, ready, total, queue, cold_s
+            )
         wanted = min(first, max(1, wanted))
         if wanted > total:
             coming[now + max(1, cold_s)] += wanted - total

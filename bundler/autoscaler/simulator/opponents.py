@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 
-from bundler.autoscaler.simulator.compiled import compiled
+from bundler.autoscaler.compiled import compiled
 from bundler.autoscaler.simulator.trace import Floats
 
-HPA_UTILISATION, HPA_CONCURRENCY, KPA, APA, KEDA, DYNAMO, DYNAMO_ARIMA, PLANNED, STATIC = range(9)
+HPA_UTILISATION, HPA_CONCURRENCY, KPA, APA, KEDA, DYNAMO, DYNAMO_ARIMA, PLANNED, STATIC, FERRY = range(10)
 MEMORY = 256
 
 _HPA_SYNC_S, _HPA_TOLERANCE, _HPA_WINDOW_S = 15, 0.1, 300
@@ -141,7 +141,6 @@ def wish(
     load: Floats,
     concurrency: Floats,
     busy: Floats,
-    planned: Floats,
     memory: Floats,
     ready: int,
     total: int,
