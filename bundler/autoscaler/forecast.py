@@ -9,14 +9,19 @@ and on yesterday's and last week's course, and its share is what it has proved t
 from __future__ import annotations
 
 import math
-from collections.abc import MutableSequence, Sequence
+from typing import Any, TypeAlias
 
 from bundler.autoscaler.compiled import compiled
+
+# A list of floats in the service, an array in the simulator.
+Row: TypeAlias = Any
 
 TICK_S = 15
 FEATURES = 8
 # mean rise, loss of naive, loss of the model, recent and lasting error, fast, middle and slow level, seen, noise
 STATE = 12
+# Ticks that must have been learnt before the forecast is believed: an hour.
+LEARNT = 240
 _SMOOTH = 4
 _DAY = 86_400 // TICK_S
 _LEAST = 0.05
@@ -25,17 +30,17 @@ _AROUND = 20
 
 
 @compiled
-def level(loads: Sequence[float], now: int, noise: float) -> float:
+def level(loads: Row, now: int, noise: float) -> float:
     """Return the load of the last minute, or that of the last tick where it is higher by more than noise."""
     since = max(0, now + 1 - _SMOOTH)
     total = 0.0
     for index in range(since, now + 1):
         total += loads[index]
-    return max(_LEAST, total / (now + 1 - since), loads[now] - 2 * noise)
+    return float(max(_LEAST, total / (now + 1 - since), loads[now] - 2 * noise))
 
 
 @compiled
-def highest(loads: Sequence[float], since: int, until: int) -> float:
+def highest(loads: Row, since: int, until: int) -> float:
     """Return the highest mean of two ticks after `since` up to `until`."""
     most = 0.0
     for index in range(since + 1, until + 1):
@@ -44,7 +49,7 @@ def highest(loads: Sequence[float], since: int, until: int) -> float:
 
 
 @compiled
-def course(levels: Sequence[float], rises: Sequence[float], around: int, known: int) -> tuple[float, float]:
+def course(levels: Row, rises: Row, around: int, known: int) -> tuple[float, float]:
     """Return the mean log rise and the mean log level around a tick of the past; rises are known up to `known`."""
     rise, log_level, count = 0.0, 0.0, 0
     for index in range(max(0, around - _AROUND), min(known, around + _AROUND) + 1):
@@ -58,10 +63,10 @@ def course(levels: Sequence[float], rises: Sequence[float], around: int, known: 
 
 @compiled
 def describe(
-    row: MutableSequence[float],
-    levels: Sequence[float],
-    rises: Sequence[float],
-    state: MutableSequence[float],
+    row: Row,
+    levels: Row,
+    rises: Row,
+    state: Row,
     now: int,
     horizon: int,
 ) -> None:
@@ -86,11 +91,11 @@ def describe(
 
 @compiled
 def learn(
-    features: Sequence[float],
+    features: Row,
     rise: float,
-    weights: MutableSequence[float],
-    spread: MutableSequence[float],
-    state: MutableSequence[float],
+    weights: Row,
+    spread: Row,
+    state: Row,
 ) -> float:
     """Learn a rise by recursive least squares that forgets, and return how far off the forecast was."""
     said = 0.0
@@ -121,30 +126,30 @@ def learn(
     off = abs(rise - ((1 - share) * state[0] + share * said))
     state[3] += (off - state[3]) * TICK_S / 7200
     state[4] += (off - state[4]) * max(TICK_S / (3 * 86_400), 1 / (seen + 20))
-    return off
+    return float(off)
 
 
 @compiled
-def trust(state: Sequence[float]) -> float:
+def trust(state: Row) -> float:
     """Return the share of the regression: none until it has been better than the mean rise by some margin."""
-    if state[8] < 240 or state[1] <= 0:
+    if state[8] < LEARNT or state[1] <= 0:
         return 0.0
-    return min(1.0, max(0.0, (1 - state[2] / state[1]) / 0.15))
+    return float(min(1.0, max(0.0, (1 - state[2] / state[1]) / 0.15)))
 
 
 @compiled
 def step(
-    loads: Sequence[float],
-    levels: MutableSequence[float],
-    rises: MutableSequence[float],
-    errors: MutableSequence[float],
-    rows: MutableSequence[float],
-    weights: MutableSequence[float],
-    spread: MutableSequence[float],
-    state: MutableSequence[float],
+    loads: Row,
+    levels: Row,
+    rises: Row,
+    errors: Row,
+    rows: Row,
+    weights: Row,
+    spread: Row,
+    state: Row,
     now: int,
     horizon: int,
-    row: MutableSequence[float],
+    row: Row,
 ) -> tuple[float, float]:
     """Take the load of one more tick; return the load to expect at most, in the middle, and how unsure that is.
 
@@ -152,7 +157,7 @@ def step(
     `row` is room for those of one.
     """
     levels[now] = level(loads, now, state[9])
-    state[9] += (1.25 * abs(loads[now] - levels[now]) - state[9]) * 0.02
+    state[9] += (1.25 * abs(loads[now] - levels[now]) - state[9]) * max(0.02, 1 / (now + 2))
     past = now - horizon
     if past >= 0:
         rises[past] = math.log(highest(loads, past, now) / levels[past])
@@ -170,9 +175,9 @@ def step(
 
 
 @compiled
-def unsure(errors: Sequence[float], state: Sequence[float], now: int, horizon: int) -> float:
+def unsure(errors: Row, state: Row, now: int, horizon: int) -> float:
     """Return how the errors of the last hours, and of yesterday at this time, compare with the lasting ones."""
-    if state[8] < 240 or state[4] <= 0:
+    if state[8] < LEARNT or state[4] <= 0:
         return 1.0
     recent = state[3] / state[4]
     if now - _DAY >= _AROUND:
@@ -181,4 +186,4 @@ def unsure(errors: Sequence[float], state: Sequence[float], now: int, horizon: i
             total += errors[index]
             count += 1
         recent = 0.6 * recent + 0.4 * total / max(1, count) / state[4]
-    return min(1.6, max(0.6, 0.5 + 0.5 * recent))
+    return float(min(1.6, max(0.6, 0.5 + 0.5 * recent)))

@@ -33,6 +33,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "push": ("bundler.cli.push", "push_command"),
     "pull": ("bundler.cli.push", "pull_command"),
     "host": ("bundler.cli.host", "host_group"),
+    "autoscaler": ("bundler.cli.autoscaler", "autoscaler_group"),
     "keystore": ("bundler.cli.keystore", "keystore_group"),
     "trust": ("bundler.cli.trust", "trust_group"),
 }

@@ -13,6 +13,8 @@ PREFILL_PER_DECODE = 10.0
 _GRID_S = 5.0
 # The spread of the tokens of single requests around the mean of their window.
 _TOKEN_SPREAD = 0.8
+_FULL_TOKEN_S = 0.04
+_FEWEST_SLOTS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +29,7 @@ class Arrivals:
     prefill_s: Floats
     decode_s: Floats
     tokens: Floats
+    output_mean: float
     group: float
     gaps: int
     duration_s: int
@@ -52,10 +55,20 @@ def expand(trace: Trace, *, mean_replicas: float, seed: int, most: int) -> Arriv
         prefill_s=prefill * scale,
         decode_s=decode * scale,
         tokens=inputs + outputs,
+        output_mean=float(outputs.mean()),
         group=group,
         gaps=gaps,
         duration_s=duration,
     )
+
+
+def slots_of(arrivals: Arrivals) -> int:
+    """Return how many requests run at once in a replica, so that a full one decodes a token in the usual time.
+
+    No fewer than 4: where a few requests must keep many replicas busy, each is a slow one.
+    """
+    full_s = min(60.0, max(2.0, _FULL_TOKEN_S * arrivals.output_mean))
+    return max(_FEWEST_SLOTS, round(full_s / float(arrivals.work_s.mean())))
 
 
 def _thinned(trace: RequestTrace, most: int) -> tuple[Floats, Floats, Floats, float]:
@@ -63,15 +76,15 @@ def _thinned(trace: RequestTrace, most: int) -> tuple[Floats, Floats, Floats, fl
     if group <= 1:
         return trace.at_s, trace.input_tokens, trace.output_tokens, 1.0
     count = len(trace.at_s) // group
-    sizes = [each[: count * group].reshape(count, group).mean(axis=1) for each in (trace.input_tokens, trace.output_tokens)]
+    sizes = [
+        each[: count * group].reshape(count, group).mean(axis=1) for each in (trace.input_tokens, trace.output_tokens)
+    ]
     return trace.at_s[: count * group : group], sizes[0], sizes[1], float(group)
 
 
 def _drawn(trace: WindowTrace, random: np.random.Generator, most: int) -> tuple[Floats, Floats, Floats, float]:
-    """Draw requests of a rate that goes straight from the middle of each window to that of the next."""
-    middles = (np.arange(len(trace.rate)) + 0.5) * trace.window_s
     grid = np.arange(0.0, len(trace.rate) * trace.window_s + _GRID_S, _GRID_S)
-    cumulative = np.concatenate(([0.0], np.cumsum(between(trace, grid[1:] - _GRID_S / 2, trace.rate) * _GRID_S)))
+    cumulative = np.concatenate(([0.0], np.cumsum(trace.at(grid[:-1] + _GRID_S / 2, trace.rate) * _GRID_S)))
     group = max(1.0, float(cumulative[-1]) / most)
     shape = group / max(float(np.average(trace.dispersion, weights=trace.rate)), 1e-3)
     steps = random.gamma(shape, 1 / shape, size=int(cumulative[-1] / group * 1.02) + 50)
@@ -79,17 +92,7 @@ def _drawn(trace: WindowTrace, random: np.random.Generator, most: int) -> tuple[
     at = at[at < grid[-1] - _GRID_S]
     spread = np.sqrt(np.log1p(_TOKEN_SPREAD**2 / group))
     sizes = [
-        between(trace, at, mean) * random.lognormal(-spread * spread / 2, spread, size=len(at))
+        trace.at(at, mean) * random.lognormal(-spread * spread / 2, spread, size=len(at))
         for mean in (trace.input_tokens, trace.output_tokens)
     ]
     return at, sizes[0], sizes[1], group
-
-
-STEPS = True
-
-
-def between(trace, at, values):
-    if STEPS:
-        return values[np.minimum((at // trace.window_s).astype(int), len(values) - 1)]
-    middles = (np.arange(len(trace.rate)) + 0.5) * trace.window_s
-    return np.interp(at, middles, values)

@@ -34,9 +34,7 @@ def fluid(
         wanted = total
         if now >= START_S:
             queue = max(0.0, inside - ready * full_s / 2)
-            wanted = decide(
-                kind, target, now, load, concurrency, busy, planned, memory, ready, total, queue, cold_s
-            )
+            wanted = decide(kind, target, now, load, concurrency, busy, planned, memory, ready, total, queue, cold_s)
         wanted = min(first, max(1, wanted))
         if wanted > total:
             coming[now + max(1, cold_s)] += wanted - total

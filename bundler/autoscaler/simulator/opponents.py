@@ -151,7 +151,7 @@ def wish(
         if now % _KPA_TICK_S == 0:
             stable, panic = mean(concurrency, now, _KPA_STABLE_S), mean(concurrency, now, _KPA_PANIC_S)
             wanted = kpa(target, stable, panic, ready, memory, now)
-    elif kind == DYNAMO or kind == DYNAMO_ARIMA:
+    elif kind in (DYNAMO, DYNAMO_ARIMA):
         if now % _DYNAMO_INTERVAL_S == 0:
             wanted = dynamo(target, load, now, kind == DYNAMO_ARIMA)
     elif kind == APA:
@@ -163,9 +163,7 @@ def wish(
                 hpa_utilisation(target, mean(busy, now, 2 * _HPA_SYNC_S), ready, total), total, memory, now
             )
         elif kind == HPA_CONCURRENCY:
-            wanted = hpa_behaviour(
-                hpa_average(target, mean(concurrency, now, _HPA_SYNC_S), total), total, memory, now
-            )
+            wanted = hpa_behaviour(hpa_average(target, mean(concurrency, now, _HPA_SYNC_S), total), total, memory, now)
         elif kind == KEDA:
             if now % _KEDA_POLL_S == 0:
                 memory[0] = mean(concurrency, now, 1)

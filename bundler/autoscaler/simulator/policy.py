@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from bundler.autoscaler.compiled import compiled
-from bundler.autoscaler.forecast import FEATURES, STATE, TICK_S, step
-from bundler.autoscaler.rule import HOLD_TICKS, floor, guard, settle
-from bundler.autoscaler.simulator.opponents import FERRY, PLANNED, STATIC, wish
+from bundler.autoscaler.forecast import FEATURES, LEARNT, STATE, TICK_S, step, trust
+from bundler.autoscaler.rule import HOLD_TICKS, floor, guard, reactive, settle
+from bundler.autoscaler.simulator.opponents import FERRY, PLANNED, STATIC, mean, wish
 from bundler.autoscaler.simulator.trace import Floats
 
 # Nobody decides before a whole minute has been seen.
@@ -42,12 +42,14 @@ def decide(
         return total
     tick = now // TICK_S - 1
     need = floor(planned[tick, 0], planned[tick, 1], target)
+    doing, holding = mean(busy, now, 4 * TICK_S), mean(concurrency, now, 4 * TICK_S)
+    need = max(need, reactive(doing, holding, target, planned[tick, 1]))
     need = max(need, guard(queue, planned[tick, 2], ready, total - ready, cold_s))
     memory[4 + tick % HOLD_TICKS] = need
     held = need
     for slot in range(HOLD_TICKS):
         held = max(held, int(memory[4 + slot]))
-    return settle(need, held, total)
+    return settle(need, held, total, planned[tick, 3] > 0)
 
 
 @compiled
@@ -58,10 +60,8 @@ def foresee(loads: Floats, horizon: int) -> Floats:
     weights, spread, state, row = np.zeros(FEATURES), np.zeros(FEATURES * FEATURES), np.zeros(STATE), np.zeros(FEATURES)
     for index in range(FEATURES):
         spread[index * FEATURES + index] = 1.0
-    told = np.zeros((ticks, 3))
+    told = np.zeros((ticks, 5))
     for now in range(ticks):
-        told[now, 0], told[now, 1] = step(
-            loads, levels, rises, errors, rows, weights, spread, state, now, horizon, row
-        )
-        told[now, 2] = levels[now]
+        told[now, 0], told[now, 1] = step(loads, levels, rises, errors, rows, weights, spread, state, now, horizon, row)
+        told[now, 2], told[now, 3], told[now, 4] = levels[now], state[8] >= LEARNT, trust(state)
     return told

@@ -1,4 +1,4 @@
-"""The pool, request by request: queue, continuous batching with prefill and decode, KV limit, cold start, drain, failures.
+"""The pool, request by request: queue, batches of prefill and decode, KV limit, cold start, drain, failures.
 
 A replica reads prompts one after the other before anything else (which stalls the decoding of the others), and decodes
 all its requests together, in steps that take twice as long with a full batch as with an empty one. A request waits in
@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from bundler.autoscaler.compiled import compiled
-from bundler.autoscaler.simulator.policy import START_S, decide
 from bundler.autoscaler.simulator.opponents import MEMORY
+from bundler.autoscaler.simulator.policy import START_S, decide
 from bundler.autoscaler.simulator.trace import Floats
 
 FREE, STARTING, READY, DRAINING = range(4)
@@ -97,15 +97,22 @@ def roomiest(pool: Floats, slots: int, tokens: float, kv: float) -> int:
     best, fewest = -1, float(slots)
     for index in range(len(pool)):
         replica = pool[index]
-        if replica[_STATE] == READY and replica[_COUNT] < fewest:
-            if replica[_COUNT] == 0 or replica[_KV] + tokens <= kv:
-                best, fewest = index, replica[_COUNT]
+        has_room = replica[_COUNT] == 0 or replica[_KV] + tokens <= kv
+        if replica[_STATE] == READY and replica[_COUNT] < fewest and has_room:
+            best, fewest = index, replica[_COUNT]
     return best
 
 
 @compiled
 def admit(
-    replica: Floats, ends: Floats, who: Floats, index: int, prefill: Floats, decode: Floats, tokens: Floats, ttft: Floats
+    replica: Floats,
+    ends: Floats,
+    who: Floats,
+    index: int,
+    prefill: Floats,
+    decode: Floats,
+    tokens: Floats,
+    ttft: Floats,
 ) -> None:
     """Put a request into a replica: its prompt is read after those before it, then it decodes."""
     replica[_PROMPTS] += prefill[index]
@@ -174,9 +181,7 @@ def simulate(
         wanted = total
         if now >= START_S:
             queue = waiting * full_s / slots
-            wanted = decide(
-                kind, target, now, load, concurrency, busy, planned, memory, ready, total, queue, cold_s
-            )
+            wanted = decide(kind, target, now, load, concurrency, busy, planned, memory, ready, total, queue, cold_s)
         wanted = min(first, max(1, wanted))
         change(pool, wanted, total, ready, now, cold_s)
         held = 0

@@ -15,7 +15,7 @@ _RATE = 20.0
 def synthetic(family: str, *, seed: int, days: float = 7.0, window_s: float = 300.0) -> WindowTrace:
     """Return a trace of a family; the same seed gives the same trace."""
     random = np.random.default_rng(seed)
-    at = (np.arange(int(days * _DAY_S / window_s)) + 0.5) * window_s
+    at = np.asarray((np.arange(int(days * _DAY_S / window_s)) + 0.5) * window_s, dtype=np.float64)
     rate = _RATE * np.maximum(FAMILIES[family](at, random), 0.02)
     full = np.ones(len(rate))
     return WindowTrace(
@@ -46,7 +46,7 @@ def _office(at: Floats, random: np.random.Generator) -> Floats:
 def _steps(at: Floats, random: np.random.Generator) -> Floats:
     jumps = np.cumsum(random.random(len(at)) < (at[1] - at[0]) / 5400)
     levels = np.exp(random.normal(0, 0.5, size=int(jumps[-1]) + 1))
-    return levels[jumps]
+    return np.asarray(levels[jumps], dtype=np.float64)
 
 
 def _bursts(at: Floats, random: np.random.Generator) -> Floats:

@@ -49,6 +49,11 @@ class WindowTrace:
     dispersion: Floats
     gaps: int
 
+    def at(self, moments: Floats, values: Floats) -> Floats:
+        """Return the values of the windows that moments fall into: as in the source, a rate holds for its window."""
+        places = np.minimum((moments // self.window_s).astype(np.int64), len(values) - 1)
+        return np.asarray(values[places], dtype=np.float64)
+
 
 Trace = RequestTrace | WindowTrace
 
@@ -186,7 +191,7 @@ def _sizes(rate: Floats, covered: Floats, tokens: Floats) -> Floats:
         return np.full(len(rate), np.nan)
     usual = tokens.sum() / covered.sum()
     whole = tokens + np.maximum(rate - covered, 0) * usual
-    return np.divide(whole, rate, out=np.full(len(rate), np.nan), where=rate > 0)
+    return np.asarray(np.divide(whole, rate, out=np.full(len(rate), np.nan), where=rate > 0), dtype=np.float64)
 
 
 def _slots(starts: list[float], path: Path) -> tuple[npt.NDArray[np.int64], float]:
@@ -225,7 +230,7 @@ def _rates(path: Path, reader: Iterator[list[str]]) -> WindowTrace:
 
 
 def _tokens_beside(path: Path) -> Callable[[str, float], tuple[float, float] | None]:
-    """Return what tells a client's mean tokens at a time, from the file of tokens beside that of rates, if it is there."""
+    """Return what tells a client's mean tokens at a time, from the file of tokens beside that of rates."""
     beside = path.with_name(path.name.replace("_rates", "_tokens"))
     known: dict[str, dict[str, list[tuple[float, float]]]] = {}
     if beside != path and beside.is_file():
