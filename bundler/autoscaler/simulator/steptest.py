@@ -1,8 +1,9 @@
-"""The step test: a load in ten equal steps from 100 to 1,000 requests a minute per card, and how busy what is held is.
+"""The step test: a load in ten equal steps from 100 to 1,000, and how busy is what is held.
 
-The protocol: 10 steps of 30 minutes, the first of 100, each higher by 100; requests of 800 tokens in and 200 out; cold
-start as given; the policy knows nothing beforehand and starts with what the first step needs. Utilisation is the work
-done divided by the replica-seconds held, starts and drains included, over all ten steps.
+The protocol: 10 steps of 30 minutes, the first of 100, each higher by 100, in units of which 100 keep 5 of the fastest
+cards busy; the same requests for every card, 800 tokens in and 200 out; cold start as given; the policy knows nothing
+beforehand. Utilisation is the work done divided by the replica-seconds held, starts and drains included, over all ten
+steps; what the policy starts with is held for a minute.
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ from bundler.autoscaler.size import Profile, seeds
 
 STEPS, STEP_S, INPUT, OUTPUT = 10, 1800, 800, 200
 _CAUTION = 0.1
-# The rate of a step per unit of 100, so that the fastest card needs about 3 replicas for the first and 30 for the last.
-_RATE_OF_FASTEST = 3.0
+_RATE_OF_FASTEST = 5.0
 _SLOTS = 16
 
 
