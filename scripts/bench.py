@@ -23,6 +23,7 @@ VENV = ROOT / ".venv"
 if __name__ == "__main__" and (VENV / "bin/python").exists() and Path(sys.prefix).resolve() != VENV.resolve():
     os.execv(VENV / "bin/python", [str(VENV / "bin/python"), __file__, *sys.argv[1:]])
 
+from bench.autoscaler import autoscaler  # noqa: E402
 from bench.build import build  # noqa: E402
 from bench.fetch import fetch  # noqa: E402
 from bench.install import install  # noqa: E402
@@ -36,6 +37,7 @@ AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {
     "verify": verify,
     "install": install,
     "registry": registry,
+    "autoscaler": autoscaler,
 }
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LEAST_BYTES = 1024 * 1024

@@ -12,8 +12,8 @@ class Observation:
     """What is known of a service at a moment; None is not known, which is never taken for zero.
 
     `load` is the demand that arrives, in replicas, `queue` what waits, in replica-seconds. `busy` is what the pool
-    works and `occupied` how many replicas its requests would fill, both over the last minute. `kv_use` is the share of KV
-    memory in use.
+    works and `occupied` how many replicas its requests would fill, both over the last minute. `kv_use` is the share
+    of KV memory in use.
     """
 
     at_s: float
