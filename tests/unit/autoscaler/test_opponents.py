@@ -40,7 +40,7 @@ def test_hpa_doubles_or_adds_four_in_15_s_and_holds_the_highest_of_300_s() -> No
     assert hpa_behaviour(50, 10, kept, 0) == 20
     assert hpa_behaviour(50, 1, kept, 15) == 5
     assert hpa_behaviour(3, 20, kept, 30) == 20
-    for now in range(45, 300, 15):
+    for now in range(45, 315, 15):
         assert hpa_behaviour(3, 20, kept, now) == 20
     assert hpa_behaviour(3, 20, kept, 315) == 3
 
