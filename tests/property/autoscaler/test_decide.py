@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.autoscaler.decide import decide
@@ -106,6 +106,8 @@ def test_small_changes_do_not_flap(load: float, changes: list[float], is_learnt:
     assert falls <= len(changes) / HOLD_TICKS + 2
 
 
+# A file is written each time, and a disk may be busy.
+@settings(deadline=None)
 @given(observations, forecasts, limits(), needs)
 def test_a_logged_decision_comes_out_the_same_again(
     tmp_path_factory: pytest.TempPathFactory,
