@@ -17,6 +17,9 @@ from bundler.autoscaler.model import Forecast, Limits, Observation
 from bundler.autoscaler.rule import HOLD_TICKS
 from bundler.errors import IntegrityError
 
+# The first call compiles the rules, or loads what is compiled.
+unhurried = settings(deadline=None)
+
 loads = st.floats(0, 500)
 counts = st.integers(0, 200)
 
@@ -49,6 +52,7 @@ forecasts = st.builds(Forecast, expected=loads, unsure=st.floats(0.6, 1.6), is_l
 needs = st.lists(st.integers(0, 200), max_size=HOLD_TICKS).map(tuple)
 
 
+@unhurried
 @given(observations, forecasts, limits(), needs)
 def test_bounds_hold_and_the_steps_add_up(
     seen: Observation, forecast: Forecast, allowed: Limits, before: tuple[int, ...]
@@ -66,6 +70,7 @@ def test_bounds_hold_and_the_steps_add_up(
     assert decision == decide(seen, forecast, allowed, before)
 
 
+@unhurried
 @given(observations, forecasts, limits(), needs, st.floats(1, 3))
 def test_more_load_never_means_fewer_replicas(
     seen: Observation, forecast: Forecast, allowed: Limits, before: tuple[int, ...], factor: float
@@ -75,6 +80,7 @@ def test_more_load_never_means_fewer_replicas(
     assert decide(more, higher, allowed, before).replicas >= decide(seen, forecast, allowed, before).replicas
 
 
+@unhurried
 @given(observations, forecasts, limits(), needs)
 def test_lost_telemetry_holds(seen: Observation, forecast: Forecast, allowed: Limits, before: tuple[int, ...]) -> None:
     lost = replace(seen, load=None)
@@ -84,6 +90,7 @@ def test_lost_telemetry_holds(seen: Observation, forecast: Forecast, allowed: Li
     assert decision.needs == before
 
 
+@unhurried
 @given(observations, forecasts, limits(), needs)
 def test_a_freeze_changes_nothing(
     seen: Observation, forecast: Forecast, allowed: Limits, before: tuple[int, ...]
@@ -93,6 +100,7 @@ def test_a_freeze_changes_nothing(
     assert decision.replicas == seen.ready + seen.starting
 
 
+@unhurried
 @given(st.floats(1, 100), st.lists(st.floats(-0.04, 0.04), min_size=40, max_size=80), st.booleans())
 def test_small_changes_do_not_flap(load: float, changes: list[float], is_learnt: bool) -> None:
     allowed, total, before, history = Limits(maximum=1000), 1, (), []
@@ -106,8 +114,7 @@ def test_small_changes_do_not_flap(load: float, changes: list[float], is_learnt:
     assert falls <= len(changes) / HOLD_TICKS + 2
 
 
-# A file is written each time, and a disk may be busy.
-@settings(deadline=None)
+@unhurried
 @given(observations, forecasts, limits(), needs)
 def test_a_logged_decision_comes_out_the_same_again(
     tmp_path_factory: pytest.TempPathFactory,
