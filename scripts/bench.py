@@ -23,6 +23,7 @@ VENV = ROOT / ".venv"
 if __name__ == "__main__" and (VENV / "bin/python").exists() and Path(sys.prefix).resolve() != VENV.resolve():
     os.execv(VENV / "bin/python", [str(VENV / "bin/python"), __file__, *sys.argv[1:]])
 
+from bench.autoscaler import autoscaler  # noqa: E402
 from bench.build import build  # noqa: E402
 from bench.bundle import bundle  # noqa: E402
 from bench.delta import delta  # noqa: E402
@@ -44,6 +45,7 @@ AREAS: Mapping[str, Callable[[Bench], Iterable[Line]]] = {
     "parity": parity,
     "delta": delta,
     "keystore": keystore,
+    "autoscaler": autoscaler,
 }
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _LEAST_BYTES = 1024 * 1024

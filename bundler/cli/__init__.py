@@ -37,6 +37,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "host": ("bundler.cli.host", "host_group"),
     "audit": ("bundler.cli.audit", "audit_group"),
     "keystore": ("bundler.cli.keystore_serve", "keystore_group"),
+    "autoscaler": ("bundler.cli.autoscaler", "autoscaler_group"),
     "trust": ("bundler.cli.trust", "trust_group"),
 }
 
