@@ -15,13 +15,13 @@ from typing import Any
 import click
 
 from bundler.cli.clock import warn_of_clock
+from bundler.cli.host_report import report_command
 from bundler.cli.messages import tr
 from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import chosen_demands, signature_options
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
 from bundler.cli.receipt import receipt_command
-from bundler.cli.report import report_command
 from bundler.cli.support import support_command
 from bundler.errors import FerryError, HostError
 from bundler.installer.drivers import staying_drivers

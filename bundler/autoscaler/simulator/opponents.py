@@ -99,7 +99,7 @@ def kpa(target: float, stable: float, panic: float, ready: int, memory: Floats, 
 def apa(target: float, use: float, ready: int, total: int) -> int:
     """Return the wish of AIBrix's APA: the HPA's ratio with two tolerances and two rates.
 
-    Source: vllm-project/aibrix pkg/controller/podautoscaler/algorithm/apa.go.
+    Source: AIBrix, documentation of its autoscaling: APA.
     """
     ratio = use / target
     wanted = math.ceil(ready * ratio - 1e-9)

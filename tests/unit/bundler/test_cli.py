@@ -8,6 +8,8 @@ import pytest
 from bundles import DEFECTS, SIGNER, STRANGER, Defect, small_bundle
 from command import ferry as run_ferry
 
+import bundler.cli
+
 
 def ferry(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `ferry`; the tests here look at its exit code themselves."""
@@ -149,3 +151,9 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     done = ferry(*command.split(), "--help")
     assert done.returncode == 0
     assert "Example" in done.stdout
+
+
+def test_no_module_takes_the_place_of_a_function_of_the_package() -> None:
+    """An imported submodule becomes an attribute of its package, under its own name."""
+    modules = {path.stem for path in Path(bundler.cli.__file__).parent.glob("*.py")}
+    assert modules.isdisjoint({"ferry", "main", "report", "version"})
