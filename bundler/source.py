@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # What the system says once a stick is pulled out, a drive is opened, or a network file system is gone.
 _GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.ENOTCONN, errno.ESTALE, errno.ESHUTDOWN})
+_LEAST_BYTES = 512
 
 
 class Source(Protocol):
@@ -127,6 +128,13 @@ class _Raw(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        count = self._source.read_into(memoryview(buffer).cast("B"), self._at)
+        view = memoryview(buffer).cast("B")
+        try:
+            count = self._source.read_into(view, self._at)
+        except OSError:
+            if len(view) <= _LEAST_BYTES:
+                raise
+            # What was to be read ahead may be damaged, and what is asked for not.
+            count = self._source.read_into(view[:_LEAST_BYTES], self._at)
         self._at += count
         return count

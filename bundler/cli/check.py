@@ -80,7 +80,9 @@ def _verify_volumes(paths: tuple[Path, ...], policy: Policy, *, as_json: bool) -
             wrong[path], untrusted = error, untrusted or error
             continue
         if any(one.label.cut != volume.label.cut for one in right.values()):
-            wrong[path] = IntegrityError("expected volumes of one cut, this is of another", place=str(path))
+            same = all(one.label.manifest_sha256 == volume.label.manifest_sha256 for one in right.values())
+            what = "cut" if same else "bundle"
+            wrong[path] = IntegrityError(f"expected volumes of one {what}, this is of another", place=str(path))
         else:
             right[volume.label.number] = volume
     if untrusted is not None and not right:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from bundler.anchors import choose_anchors, read_anchors, read_trust
 from bundler.checks import Reading
-from bundler.errors import TrustError
+from bundler.errors import HostError, TrustError
 from bundler.installer.apply import Done, apply
 from bundler.installer.audit import (
     HostLog,
@@ -36,6 +36,7 @@ from bundler.installer.preflight.check import View
 from bundler.installer.preflight.host import check_findings
 from bundler.installer.preflight.readings import read_host
 from bundler.installer.preflight.required import check_host, check_owner, check_plan
+from bundler.installer.room import is_full, told_room
 from bundler.installer.settings import parse_changes
 from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd
@@ -175,13 +176,26 @@ def _carry_out(plan: Plan, job: Job, options: Options, log: HostLog) -> tuple[Do
         judged_at=job.judged_at,
     )
     aside = set_aside(job.layout) if job.facts.memory.log_damaged else None
-    record_overrides(log, overrides, {**bundle, "old_log": str(aside) if aside else ""})
-    with on_record(log, "install", **bundle):
-        job = replace(job, facts=_seen(job.layout, job.facts, job.now))
+    with ExitStack() as recorded:
+        with _told_when_full(plan, job.layout):
+            record_overrides(log, overrides, {**bundle, "old_log": str(aside) if aside else ""})
+            recorded.enter_context(on_record(log, "install", **bundle))
+            job = replace(job, facts=_seen(job.layout, job.facts, job.now))
         anchors = list_anchors(job.layout)
         done = apply(plan, job)
         record_anchors(log, anchors)
     return done
+
+
+@contextmanager
+def _told_when_full(plan: Plan, layout: Layout) -> Iterator[None]:
+    """Say what room is needed where the record of an install does not find any."""
+    try:
+        yield
+    except HostError as error:
+        if is_full(error):
+            error.hint = f"{told_room(plan, layout)}; step audit failed; this host is as it was before"
+        raise
 
 
 def _told_bundle(plan: Plan) -> dict[str, str]:

@@ -80,13 +80,14 @@ def test_a_disk_that_fills_up_at_any_point_leaves_the_host_as_it_was(
         error = filled(host, disk, path, left)
         if error is None:
             break
-        assert "No space left on device" in error.message
+        assert "no space left on device" in error.message.lower()
         told = HINT.fullmatch(error.hint or "")
         assert told is not None, error.hint
         assert int(told["free"]) <= left < RESERVE < int(told["needed"])
         assert host.listing() == before, f"{left} bytes left"
         assert host.systemd.enabled == enabled
         steps.append(told["step"])
-    assert {"journal", "store", "release"} <= set(steps)
+    assert {"store", "release"} <= set(steps)
+    assert set(steps) & {"audit", "journal"}
     assert host.install(path).plan.actions == ()
     host.close()

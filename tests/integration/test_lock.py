@@ -17,7 +17,7 @@ sequence: 1
 as_of: "{as_of}"
 platforms: [linux/amd64]
 python: {{version: "3.11", debian: bookworm, packages: [python3.11-minimal]}}
-wheels: [idna, six, {third}]
+wheels: [idna, platformdirs, {third}]
 """
 
 
@@ -27,23 +27,23 @@ def versions(recipe: Path) -> dict[str, str]:
 
 
 def test_an_update_moves_what_it_names_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2024-01-31", third="packaging"))
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2025-10-31", third="packaging"))
     ferry("lock", tmp_path)
     old = versions(tmp_path)
-    assert old == {"idna": "3.6", "six": "1.16.0", "packaging": "23.2"}
-    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2025-01-31", third="packaging"))
+    assert old == {"idna": "3.11", "platformdirs": "4.5.0", "packaging": "25.0"}
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2026-06-30", third="packaging"))
     done = ferry("lock", tmp_path, "--update", "idna")
-    assert versions(tmp_path) == old | {"idna": "3.10"}
+    assert versions(tmp_path) == old | {"idna": "3.18"}
     assert "\nenters the zone: 1 file, " in done.stdout
     ferry("lock", tmp_path)
-    assert versions(tmp_path) == {"idna": "3.10", "six": "1.17.0", "packaging": "24.2"}
+    assert versions(tmp_path) == {"idna": "3.18", "platformdirs": "4.10.0", "packaging": "26.2"}
 
 
 def test_an_update_that_needs_more_to_move_says_so(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2024-01-31", third="packaging"))
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2025-10-31", third="packaging"))
     ferry("lock", tmp_path)
     before = (tmp_path / "recipe.lock.yaml").read_bytes()
-    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2025-01-31", third="packaging>=24"))
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2026-06-30", third="packaging>=26"))
     done = ferry("lock", tmp_path, "--update", "idna", code=4)
     hint = "hint: others must move too: name them with --update as well, or lock everything anew\n"
     assert done.stderr.endswith(hint)
@@ -51,7 +51,7 @@ def test_an_update_that_needs_more_to_move_says_so(tmp_path: Path) -> None:
 
 
 def test_an_update_without_a_lock_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2024-01-31", third="packaging"))
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(as_of="2025-10-31", third="packaging"))
     done = ferry("lock", tmp_path, "--update", "idna", code=3)
     assert done.stderr == (
         f"error: {tmp_path}/recipe.lock.yaml: expected a lock: No such file or directory\n"
