@@ -36,7 +36,7 @@ from bundler.installer.preflight.check import View
 from bundler.installer.preflight.host import check_findings
 from bundler.installer.preflight.readings import read_host
 from bundler.installer.preflight.required import check_host, check_owner, check_plan
-from bundler.installer.room import is_full, told_room
+from bundler.installer.room import is_full, lacks_room, told_room
 from bundler.installer.settings import parse_changes
 from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd
@@ -193,7 +193,7 @@ def _told_when_full(plan: Plan, layout: Layout) -> Iterator[None]:
     try:
         yield
     except HostError as error:
-        if is_full(error):
+        if is_full(error) and lacks_room(plan, layout):
             error.hint = f"{told_room(plan, layout)}; step audit failed; this host is as it was before"
         raise
 

@@ -50,6 +50,11 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
+def lacks_room(plan: Plan, layout: Layout) -> bool:
+    """Say whether a file system has less than the plan needs there."""
+    return any(room.out_of_files or room.free_bytes < room.needed_bytes for room in _rooms(plan, layout))
+
+
 def told_room(plan: Plan, layout: Layout) -> str:
     """Say for each file system what the plan needs there and what is free now."""
     return "; ".join(map(_told, _rooms(plan, layout)))
