@@ -23,6 +23,8 @@ from bundler.model.receipt import (
     LACKING_FORMAT,
     RECEIPT_TYPE,
     Held,
+    HeldRelease,
+    Lacking,
     Receipt,
     parse_lacking,
     parse_receipt,
@@ -91,13 +93,7 @@ def _bundle(path: Path) -> Since:
     document, whole = whole_manifest(head.manifest, manifest)
     held = frozenset(entry.sha256 for entry in whole.entries)
     return Since(
-        base=Base(
-            kind="bundle",
-            name=whole.name,
-            version=whole.version,
-            sequence=whole.sequence,
-            sha256=hashlib.sha256(document).hexdigest(),
-        ),
+        base=_base("bundle", whole, document),
         has=held.__contains__,
         # The Ferry of a host runs on the Python that came with its bundle.
         deflate=RUNTIME_FINGERPRINT,
@@ -114,13 +110,7 @@ def _receipt(data: bytes, path: Path, receipt_keys: Sequence[str]) -> Since:
     if current is None:
         raise RecipeError("expected a receipt of a host with a release, it has none", place=str(path))
     return Since(
-        base=Base(
-            kind="receipt",
-            name=current.name,
-            version=current.version,
-            sequence=current.sequence,
-            sha256=hashlib.sha256(data).hexdigest(),
-        ),
+        base=_base("receipt", current, data),
         has=_lookup(receipt.held),
         deflate=receipt.deflate,
         platform=receipt.platform,
@@ -155,15 +145,19 @@ def _named(keyids: Sequence[str]) -> str:
 def _lacking(data: bytes, path: Path) -> Since:
     lacking = parse_lacking(data, place=str(path))
     return Since(
-        base=Base(
-            kind="lacking",
-            name=lacking.name,
-            version=lacking.version,
-            sequence=lacking.sequence,
-            sha256=hashlib.sha256(data).hexdigest(),
-        ),
+        base=_base("lacking", lacking, data),
         has=_lookup(lacking.held),
         deflate=lacking.deflate,
+    )
+
+
+def _base(kind: str, release: Manifest | HeldRelease | Lacking, document: bytes) -> Base:
+    return Base(
+        kind=kind,
+        name=release.name,
+        version=release.version,
+        sequence=release.sequence,
+        sha256=hashlib.sha256(document).hexdigest(),
     )
 
 

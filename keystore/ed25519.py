@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import NoReturn
 
 from keystore import eddsa, encoding, selftest
 from keystore.errors import SignatureError
-from keystore.spki import SpkiNames
+from keystore.spki import SpkiNames, Unshown
 
 SCHEME = "ed25519"
 
@@ -59,7 +58,7 @@ class PublicKey(SpkiNames):
         eddsa.verify(self.raw, signature, message)
 
 
-class PrivateKey:
+class PrivateKey(Unshown):
     """A private seed that signs; it shows itself nowhere but in `pem` and `octets`."""
 
     __slots__ = ("_public", "_seed")
@@ -69,12 +68,6 @@ class PrivateKey:
             raise SignatureError(f"expected a seed of {eddsa.SIZE} bytes, got {len(seed)}", place="private key")
         self._seed = seed
         self._public = PublicKey(raw=eddsa.public_of(seed))
-
-    def __repr__(self) -> str:
-        return f"PrivateKey(keyid={self.keyid!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a private key is not pickled")
 
     @classmethod
     def generate(cls) -> PrivateKey:

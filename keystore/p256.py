@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import NoReturn
 
 from keystore import ecdsa, encoding, scheme, selftest
 from keystore.curve import Point
 from keystore.errors import SignatureError
-from keystore.spki import SpkiNames
+from keystore.spki import SpkiNames, Unshown
 
 SCHEME = "ecdsa-p256-sha256"
 
@@ -65,7 +64,7 @@ class PublicKey(SpkiNames):
         ecdsa.verify(self.point, signature, message)
 
 
-class PrivateKey:
+class PrivateKey(Unshown):
     """A private scalar that signs; it shows itself nowhere but in `pem` and `octets`."""
 
     __slots__ = ("_public", "_scalar")
@@ -76,12 +75,6 @@ class PrivateKey:
         x, y = ecdsa.point_of(scalar)
         self._scalar = scalar
         self._public = PublicKey(x=x, y=y)
-
-    def __repr__(self) -> str:
-        return f"PrivateKey(keyid={self.keyid!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a private key is not pickled")
 
     @classmethod
     def generate(cls) -> PrivateKey:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import NoReturn
 
 from keystore import curve, encoding, scheme, selftest, sm3
 from keystore.curve import Point
 from keystore.errors import SignatureError
 from keystore.scheme import DEFAULT_ID
-from keystore.spki import SpkiNames
+from keystore.spki import SpkiNames, Unshown
 
 SCHEME = "sm2-sm3"
 HEDGE_BYTES = 32
@@ -80,7 +79,7 @@ class PublicKey(SpkiNames):
         scheme.verify(self.point, _digest_number(e), *scheme.decode_signature(signature))
 
 
-class PrivateKey:
+class PrivateKey(Unshown):
     """A private scalar that signs; it shows itself nowhere but in `pem`."""
 
     __slots__ = ("_public", "_scalar")
@@ -91,12 +90,6 @@ class PrivateKey:
         x, y = curve.multiply_secret(scalar)
         self._scalar = scalar
         self._public = PublicKey(x=x, y=y)
-
-    def __repr__(self) -> str:
-        return f"PrivateKey(keyid={self._public.keyid!r})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a private key is not pickled")
 
     @classmethod
     def generate(cls) -> PrivateKey:
@@ -132,6 +125,11 @@ class PrivateKey:
     def public(self) -> PublicKey:
         """The key that verifies."""
         return self._public
+
+    @property
+    def keyid(self) -> str:
+        """The keyid of `public`."""
+        return self._public.keyid
 
     def pem(self) -> str:
         """Return unencrypted PKCS#8 PEM: the secret itself."""

@@ -1,8 +1,9 @@
-"""What follows from the SubjectPublicKeyInfo of any public key: its names and its PEM."""
+"""What keys of every algorithm have in common: names made of the SubjectPublicKeyInfo, and secrets that do not show."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import NoReturn
 
 from keystore import encoding, sm3
 
@@ -31,3 +32,22 @@ class SpkiNames:
         """Return the form for paper: the first 32 digits of the SM3 of the SPKI DER, in groups of four."""
         digits = sm3.sm3(self.der()).hex()[:_FINGERPRINT_DIGITS]
         return " ".join(digits[start : start + 4] for start in range(0, _FINGERPRINT_DIGITS, 4))
+
+
+class Unshown:
+    """Keep a private key out of messages and pickles; it shows the name of its public key alone."""
+
+    __slots__ = ()
+
+    @property
+    def keyid(self) -> str:
+        """The keyid of the public key."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        """Name the key."""
+        return f"PrivateKey(keyid={self.keyid!r})"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse."""
+        raise TypeError("a private key is not pickled")

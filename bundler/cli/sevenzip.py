@@ -14,7 +14,7 @@ from bundler.cli.messages import tr
 from bundler.cli.password import password_from, password_option
 from bundler.cli.policy import make_policy, policy_options
 from bundler.cli.progress import Shown
-from bundler.cli.split import read_size
+from bundler.cli.split import read_size, volume_options
 from bundler.encrypt import encrypt
 
 
@@ -36,15 +36,7 @@ from bundler.encrypt import encrypt
     ),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--size", default="4g", show_default=True, metavar="4g|dvd|bd|SIZE", help=tr("Of a volume.", "每卷大小。")
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help=tr("Directory for the volumes; default: that of the bundle.", "分卷目录；默认与数据包相同。"),
-)
+@volume_options
 @password_option
 @policy_options
 @click.option("--json", "as_json", is_flag=True, help=tr("Print the result as JSON.", "以 JSON 输出结果。"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,20 @@ from bundler.iso import Iso
 from bundler.volumes import SIZES, split
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
+
+
+def volume_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that writes volumes: their size and their directory."""
+    size = click.option(
+        "--size", default="4g", show_default=True, metavar="4g|dvd|bd|SIZE", help=tr("Of a volume.", "每卷大小。")
+    )
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.Path(file_okay=False, exists=True, path_type=Path),
+        help=tr("Directory for the volumes; default: that of the bundle.", "分卷目录；默认与数据包相同。"),
+    )
+    return size(output(command))
 
 
 @click.command(
@@ -41,15 +56,7 @@ _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
     ),
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--size", default="4g", show_default=True, metavar="4g|dvd|bd|SIZE", help=tr("Of a volume.", "每卷大小。")
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help=tr("Directory for the volumes; default: that of the bundle.", "分卷目录；默认与数据包相同。"),
-)
+@volume_options
 @click.option(
     "--parity",
     type=click.IntRange(0, 255),
