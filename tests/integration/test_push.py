@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ from pathlib import Path
 import pytest
 from command import ferry
 from oras.client import OrasClient
+from private_ca import make_certificate
 from real_registry import HTPASSWD, LOGIN, running_registry
+from smalldisk import SmallDisk
 
 pytestmark = pytest.mark.network
 
@@ -102,3 +106,38 @@ def test_a_registry_with_passwords(bundle: Path, keys: dict[str, str], tmp_path:
         ferry("push", bundle, name, **login)
         ferry("pull", name, "-o", tmp_path / "back.tar", **login)
     assert (tmp_path / "back.tar").read_bytes() == bundle.read_bytes()
+
+
+def test_a_registry_of_a_private_authority(bundle: Path, keys: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "registry").mkdir()
+    certificate = make_certificate(tmp_path / "registry.pem")
+    with running_registry(tmp_path / "registry", certificate=certificate) as host:
+        name = f"{host}/platform/hello:1.0.0"
+        done = ferry("push", bundle, name, code=5, **keys)
+        assert "no answer: its certificate is not one that this host trusts" in done.stderr
+        assert "name a certificate authority of your own in SSL_CERT_FILE" in done.stderr
+        trusting = {"SSL_CERT_FILE": str(certificate), **keys}
+        ferry("push", bundle, name, **trusting)
+        ferry("pull", name, "-o", tmp_path / "back.tar", **trusting)
+    assert (tmp_path / "back.tar").read_bytes() == bundle.read_bytes()
+
+
+def test_a_disk_without_room_for_what_is_pulled(bundle: Path, keys: dict[str, str], host: str, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a small disk")
+    name = f"{host}/platform/hello:1.0.0"
+    ferry("push", bundle, name, **keys)
+    size = bundle.stat().st_size
+    with SmallDisk(tmp_path / "disk", 2 * size) as disk:
+        disk.leave(size // 2)
+        out = disk.path / "back.tar"
+        done = ferry("pull", name, "-o", out, code=8, **keys)
+        assert re.fullmatch(
+            rf"error: {re.escape(str(disk.path))}: expected [\d,]+ bytes free for what is missing, got [\d,]+\n"
+            r"hint: free some space, or write to another place with -o\n",
+            done.stderr,
+        )
+        assert not out.exists()
+        disk.free()
+        ferry("pull", name, "-o", out, **keys)
+        assert out.read_bytes() == bundle.read_bytes()

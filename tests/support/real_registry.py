@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,10 +21,10 @@ LOGIN = base64.b64encode(b"alice:open-sesame").decode()
 
 
 @contextmanager
-def running_registry(directory: Path, users: str = "") -> Iterator[str]:
-    """Start a registry on loopback; yield its host."""
+def running_registry(directory: Path, users: str = "", certificate: Path | None = None) -> Iterator[str]:
+    """Start a registry on loopback, over TLS with a `certificate` whose file has its key too; yield its host."""
     host = f"127.0.0.1:{free_port()}"
-    settings = {
+    settings: dict[str, Any] = {
         "version": 0.1,
         "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
         "http": {"addr": host},
@@ -31,6 +32,8 @@ def running_registry(directory: Path, users: str = "") -> Iterator[str]:
     if users:
         (directory / "users").write_text(users)
         settings["auth"] = {"htpasswd": {"realm": "test", "path": str(directory / "users")}}
+    if certificate:
+        settings["http"]["tls"] = {"certificate": str(certificate), "key": str(certificate)}
     (directory / "config.yml").write_text(yaml.safe_dump(settings))
     with (directory / "log").open("wb") as log:
         argv = ["docker-registry", "serve", directory / "config.yml"]

@@ -26,6 +26,7 @@ class Behaviour:
 
     `cuts` are after how many bytes of a PATCH the connection breaks, one after the other; `resumes` tells how much
     came; `most_body` is the largest body it takes; `referrers` keeps them; `location` is where every upload goes on.
+    `token_uses` is how many requests one token is good for, where it wants tokens at all.
     """
 
     faults: dict[str, list[Answer]] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Behaviour:
     most_body: int = 1 << 40
     referrers: bool = False
     location: str | None = None
+    token_uses: int | None = None
 
 
 class WritableRegistry:
@@ -46,6 +48,8 @@ class WritableRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, tuple[str, bytes]] = {}
         self.uploads: dict[str, bytearray] = {}
+        self.tokens: list[int] = []
+        self.lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
@@ -87,6 +91,11 @@ def _handler(registry: WritableRegistry) -> type[BaseHTTPRequestHandler]:
             if faults:
                 self._read()
                 self._send(faults.pop(0))
+            elif parts.path == "/token":
+                registry.tokens.append(registry.now.token_uses or 0)
+                self._send(Answer(body=json.dumps({"token": str(len(registry.tokens) - 1)}).encode()))
+            elif registry.now.token_uses is not None and not self._admitted():
+                self._refuse()
             elif rest.startswith("uploads/"):
                 self._send_or_cut(self._upload(repository, rest.removeprefix("uploads/"), parts.query))
             elif is_blob:
@@ -98,6 +107,22 @@ def _handler(registry: WritableRegistry) -> type[BaseHTTPRequestHandler]:
                 self._send(self._found(known[1], known[0]) if known else _error(404, "MANIFEST_UNKNOWN"))
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = _any  # noqa: N815 (the library's names)
+
+        def _admitted(self) -> bool:
+            name = (self.headers["Authorization"] or "").removeprefix("Bearer ")
+            with registry.lock:
+                if not name or registry.tokens[int(name)] <= 0:
+                    return False
+                registry.tokens[int(name)] -= 1
+            return True
+
+        def _refuse(self) -> None:
+            """Answer at once, as registries do, without the body that is on its way."""
+            self.close_connection = True
+            challenge = (
+                f'Bearer realm="http://{registry.host}/token",service="test",scope="repository:team/sample:pull,push"'
+            )
+            self._send(Answer(status=401, headers={"WWW-Authenticate": challenge}))
 
         def _read(self, most: int | None = None) -> bytes:
             count = int(self.headers["Content-Length"] or 0)

@@ -1,5 +1,6 @@
 """Bundles and images to a registry that fails in every way that registries do."""
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from mirror import Answer
 from registry import make_image
 from writable import WritableRegistry
 
-from bundler.errors import FerryError, IntegrityError, RecipeError, TransferError, TrustError
+from bundler.errors import FerryError, HostError, IntegrityError, RecipeError, TransferError, TrustError
 from bundler.model.artifact import BUNDLE, Named, make_artifact
 from bundler.model.descriptor import IMAGE_INDEX, IMAGE_MANIFEST
 from bundler.model.manifest import Item
@@ -171,6 +172,35 @@ def test_a_registry_that_takes_nothing_says_why(
     assert str(refused.value) == f"{base}: the registry refuses it: answered {status} ({code}: not? here)"
     assert refused.value.hint == hint
     assert registry.manifests == {}
+
+
+def test_a_token_that_ends_during_a_push_or_a_pull_is_followed_by_another(
+    registry: WritableRegistry, bundle: Path, tmp_path: Path
+) -> None:
+    registry.now.token_uses = 5
+    push(registry, bundle)
+    pull(registry, tmp_path / "back.tar")
+    assert (tmp_path / "back.tar").read_bytes() == BUNDLE_BYTES
+    assert len(registry.tokens) > 3
+
+
+def test_tokens_that_are_good_for_nothing_end_a_push(registry: WritableRegistry, bundle: Path) -> None:
+    registry.now.token_uses = 0
+    with pytest.raises(TransferError) as refused:
+        push(registry, bundle)
+    assert refused.value.message == "the registry refuses access (answered 401), asked without a login"
+    assert len(registry.tokens) < 40
+
+
+def test_two_pulls_to_one_file_do_not_meet(registry: WritableRegistry, bundle: Path, tmp_path: Path) -> None:
+    push(registry, bundle)
+    with (tmp_path / "back.tar.part").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(HostError) as refused:
+            pull(registry, tmp_path / "back.tar")
+        assert str(refused.value) == f"{tmp_path}/back.tar.part: another process is writing it"
+    pull(registry, tmp_path / "back.tar")
+    assert (tmp_path / "back.tar").read_bytes() == BUNDLE_BYTES
 
 
 def test_a_wrong_location_is_refused(registry: WritableRegistry, bundle: Path) -> None:

@@ -2,17 +2,12 @@ import base64
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from clock import StillClock
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from mirror import Answer
+from private_ca import make_certificate
 from registry import BASIC, PASSWORD, USER, FakeRegistry, Image, make_image
 
 from bundler.errors import HostError, IntegrityError, ResolveError, TransferError
@@ -408,19 +403,8 @@ def test_plain_http_is_for_loopback_and_for_what_is_named(
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Iterator[Path]:
-    """A certificate of nobody's authority for 127.0.0.1, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "registry")])
-    now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))
-    signed = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    pem = serialization.Encoding.PEM
-    form = serialization.PrivateFormat.PKCS8
-    path = tmp_path / "registry.pem"
-    path.write_bytes(signed.public_bytes(pem) + key.private_bytes(pem, form, serialization.NoEncryption()))
-    return path
+def certificate(tmp_path: Path) -> Path:
+    return make_certificate(tmp_path / "registry.pem")
 
 
 def test_a_private_authority(
