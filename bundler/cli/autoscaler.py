@@ -1,4 +1,4 @@
-"""`ferry autoscaler`: simulate policies on a trace, test the steps, explain a decision, look back at forecasts."""
+"""`ferry autoscaler`: keep pools as large as they need to be, and see beforehand and afterwards what that saves."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from bundler.autoscaler.decide import decide
 from bundler.autoscaler.log import read_log, replay
+from bundler.cli.autoscaler_service import run_command, status_command
 from bundler.cli.messages import tr
 from bundler.errors import HostError
 from bundler.store import write_file
@@ -51,8 +52,9 @@ _REPLICAS = click.option(
     "autoscaler",
     short_help=tr("How many replicas a load needs.", "负载需要多少副本。"),
     help=tr(
-        "Compare policies on a trace, and see why the autoscaler decides what it does.",
-        "在负载记录上比较各种策略，并查看自动伸缩的决策原因。",
+        "Keep pools of replicas as large as their load needs, see why it was decided so, and compare policies on a "
+        "trace.",
+        "让副本数量跟随负载，查看每个决策的原因，并在负载记录上比较各种策略。",
     ),
     epilog=tr(
         "Example:  ferry autoscaler simulate --trace day.csv.gz --cold-start 120 --report day.html",
@@ -302,3 +304,7 @@ def backtest_command(trace: Path, cold_s: int, seed: int, as_json: bool) -> None
             f"平均误差：预测 {result.forecast:.1%}，朴素 {result.naive:.1%}（{result.trusted:.0%} 的时间采用预测）",
         )
     )
+
+
+autoscaler_group.add_command(run_command)
+autoscaler_group.add_command(status_command)

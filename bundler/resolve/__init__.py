@@ -28,7 +28,7 @@ from bundler.resolve.wheel import resolve_wheels
 from bundler.transport import Transport
 
 # What the installer itself runs on, on the isolated host.
-TOOLCHAIN = ("backports.zstd", "click", "cryptography", "gmssl", "installer", "rich")
+TOOLCHAIN = ("backports.zstd", "click", "cryptography", "gmssl", "installer", "prometheus-client", "rich")
 # What sdists are built with; a newer setuptools lacks what old sdists import.
 BUILD = ("setuptools<81", "wheel")
 _DISTRIBUTIONS = ("wheels", "build", "toolchain")

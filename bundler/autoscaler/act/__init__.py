@@ -1,0 +1,1 @@
+"""What makes a decision true: systemd's units behind haproxy."""

@@ -1,0 +1,1 @@
+"""The service: observe, learn, decide and act, every tick, over restarts."""
