@@ -63,13 +63,13 @@ class Haproxy:
             _count(row["qcur"]) for row in rows if row.get("pxname") == self._backend and row.get("svname") == "BACKEND"
         )
 
-    def add(self, name: str, address: str, port: int) -> None:
-        """Make a server, which gets nothing until it is `ready`.
+    def add(self, name: str, address: str, port: int, at_once: int = 0) -> None:
+        """Make a server, which gets nothing until it is `ready`, and then `at_once` requests at most (0: any number).
 
         Raises:
             HostError: haproxy refuses.
         """
-        answer = self.ask(f"add server {self._named(name)} {address}:{port}")
+        answer = self.ask(f"add server {self._named(name)} {address}:{port} maxconn {at_once}")
         if "registered" not in answer.lower():
             raise HostError(f"haproxy adds no server {name}: {answer.strip()[:200]}", place=str(self._path))
 

@@ -50,12 +50,16 @@ class Replica:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How replicas are asked: `ready` and `metrics` are paths; at most `most_asleep` sleep instead of being stopped."""
+    """How replicas are asked: `ready` and `metrics` are paths; at most `most_asleep` sleep instead of being stopped.
+
+    Each gets `at_once` requests (0: any number); more wait in haproxy, where the next replica that comes takes them.
+    """
 
     ready: str = "/health"
     metrics: str = "/metrics"
     most_asleep: int = 0
     drain_s: float = 600.0
+    at_once: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +135,7 @@ class Pool:
         came = [one for one, is_up in zip(starting, answers, strict=True) if is_up]
         for one in came:
             if one.slot.server not in servers:
-                self._haproxy.add(one.slot.server, one.slot.address, one.slot.port)
+                self._haproxy.add(one.slot.server, one.slot.address, one.slot.port, self._options.at_once)
             self._haproxy.ready(one.slot.server)
         return tuple(Became(slot=one.slot, cold_s=now_s - one.since_s) for one in came)
 
@@ -169,6 +173,14 @@ class Pool:
     def answers(self, slot: Slot) -> bool:
         """Say whether a replica is ready for requests."""
         return _request(slot, "GET", self._options.ready, _PROBE_TIMEOUT_S)[0] == http.client.OK
+
+    def waiting(self) -> int:
+        """Return how many requests wait for any replica.
+
+        Raises:
+            HostError: haproxy does not answer.
+        """
+        return self._haproxy.waiting()
 
     def metrics(self, replicas: Sequence[Replica]) -> Mapping[str, str]:
         """Return where each replica that serves, or still does, tells its metrics."""

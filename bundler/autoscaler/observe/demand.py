@@ -55,8 +55,13 @@ class Observer:
         self._busy: deque[tuple[float, float]] = deque()
         self._percent = False
 
-    def observe(self, at_s: float, readings: Mapping[str, Reading | None], counts: Counts) -> Observation:
-        """Take the readings of all replicas that run, at one moment; `at_s` only ever goes on."""
+    def observe(
+        self, at_s: float, readings: Mapping[str, Reading | None], counts: Counts, before: float = 0.0
+    ) -> Observation:
+        """Take the readings of all replicas that run, at one moment; `at_s` only ever goes on.
+
+        `before` are requests that wait before them, for whichever is free next.
+        """
         self._percent = self._percent or any(one is not None and one.is_percent for one in readings.values())
         told = {name: self._in_shares(one) for name, one in readings.items() if one is not None}
         rates = {name: rate for name, one in told.items() if (rate := self._rate(name, at_s, one)) is not None}
@@ -73,6 +78,7 @@ class Observer:
             self._waiting = None
             return bare
         waiting = sum(one.waiting or 0.0 for one in told.values()) * len(readings) / max(1, len(told))
+        waiting += before
         growing = self._growth(at_s, waiting)
         if not rates:
             return bare

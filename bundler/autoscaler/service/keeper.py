@@ -70,7 +70,7 @@ class Keeper:
         """Look, decide, act; return what an operator wants to know."""
         try:
             replicas = self._pool.look()
-            seen = self._observer.observe(moment.steady_s, self._read(replicas), count(replicas))
+            seen = self._observer.observe(moment.steady_s, self._read(replicas), count(replicas), self._pool.waiting())
             cold_s = self._starts.p95(self.config.limits.cold_s)
             forecast = self._learner.learn(moment.wall_s, seen.load, cold_s)
             limits = replace(self.config.limits, cold_s=cold_s, is_frozen=self.config.is_frozen(moment.local))
