@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bundler.autoscaler.forecast import TICK_S
 from bundler.autoscaler.service.config import read_config
 from bundler.autoscaler.service.keeper import Keeper
 from bundler.autoscaler.service.loop import read_status, serve
+from bundler.autoscaler.service.page import Page, shown
 from bundler.cli.messages import tr
 from keystore.server.notify import notify
 
@@ -29,6 +31,17 @@ _STATE = click.option(
 )
 # After so many ticks without one the service does not run, whatever its last status says.
 _SILENT_TICKS = 4
+
+
+def _place(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    address, _, port = text.rpartition(":")
+    if not address or not port.isdigit() or int(port) > 65_535:
+        raise click.BadParameter(
+            tr(f'expected ADDRESS:PORT such as 127.0.0.1:9095, got "{text}"', f"需要 127.0.0.1:9095 形式，得到“{text}”")
+        )
+    return address.strip("[]"), int(port)
 
 
 @click.command(
@@ -62,7 +75,16 @@ _SILENT_TICKS = 4
     show_default=True,
     help=tr("Seconds between two decisions.", "两次决策之间的秒数。"),
 )
-def run_command(config: Path, state: Path, tick_s: float) -> None:
+@click.option(
+    "--listen",
+    metavar="ADDRESS:PORT",
+    callback=_place,
+    help=tr(
+        "Serve GET /metrics and /v1/pools/NAME there, for Prometheus and for the scaler of a cluster.",
+        "在此提供 GET /metrics 与 /v1/pools/池名，供 Prometheus 和集群自身的伸缩器读取。",
+    ),
+)
+def run_command(config: Path, state: Path, tick_s: float, listen: tuple[str, int] | None) -> None:
     """Run until a signal comes."""
     pools = read_config(config)
     os.umask(0o027)
@@ -70,15 +92,18 @@ def run_command(config: Path, state: Path, tick_s: float) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    notify("READY=1")
-    serve(
-        keepers,
-        state,
-        stop=stop,
-        tell=lambda text: click.echo(text, err=True),
-        alive=lambda: notify("WATCHDOG=1"),
-        tick_s=tick_s,
-    )
+    page = Page()
+    with shown(page, *listen) if listen else nullcontext():
+        notify("READY=1")
+        serve(
+            keepers,
+            state,
+            stop=stop,
+            tell=lambda text: click.echo(text, err=True),
+            alive=lambda: notify("WATCHDOG=1"),
+            tick_s=tick_s,
+            show=page.show,
+        )
 
 
 @click.command(

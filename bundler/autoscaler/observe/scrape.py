@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode, urlsplit
@@ -43,6 +44,19 @@ def ask_prometheus(
     url = f"{server.rstrip('/')}/api/v1/query?{urlencode({'query': _QUERY})}"
     found = parse_answer(fetch(url, timeout_s), place=server, label=label)
     return {name: read_replica(found.get(name, ())) for name in names}
+
+
+def ask_all(server: str, label: str, select: Mapping[str, str], timeout_s: float = _TIMEOUT_S) -> Mapping[str, Reading]:
+    """Ask a Prometheus server for every replica that it knows whose labels are as in `select`.
+
+    Raises:
+        HostError: the server does not answer.
+    """
+    conditions = "".join(f",{name}={json.dumps(value)}" for name, value in select.items())
+    url = f"{server.rstrip('/')}/api/v1/query?{urlencode({'query': _QUERY[:-1] + conditions + '}'})}"
+    found = parse_answer(fetch(url, timeout_s), place=server, label=label)
+    read = {name: read_replica(samples) for name, samples in found.items()}
+    return {name: one for name, one in read.items() if one is not None}
 
 
 def fetch(url: str, timeout_s: float) -> str:

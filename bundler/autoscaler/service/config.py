@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,14 @@ _TYPES = {
     "freeze": list,
     "prometheus": str,
     "label": str,
+    "cluster": bool,
+    "select": dict,
     "profile": dict,
 }
 _NEEDED = ("accelerator", "maximum", "unit", "first_port", "haproxy_socket", "backend")
+# In a cluster its own scaler acts, and Prometheus knows its replicas.
+_NEEDED_IN_CLUSTER = ("accelerator", "maximum", "prometheus")
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MOST_REPLICAS = 1000
 
 
@@ -60,7 +65,10 @@ class Window:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolConfig:
-    """One pool as the operator wants it; `prometheus` is empty where replicas are asked themselves."""
+    """One pool as the operator wants it; `prometheus` is empty where replicas are asked themselves.
+
+    One without slots is of a cluster: its replicas have the labels `select`.
+    """
 
     name: str
     profile: Profile
@@ -72,6 +80,7 @@ class PoolConfig:
     freeze: tuple[Window, ...] = ()
     prometheus: str = ""
     label: str = "instance"
+    select: Mapping[str, str] = field(default_factory=dict)
 
     def is_frozen(self, moment: datetime) -> bool:
         """Say whether the operator wants nothing to change at a moment."""
@@ -112,9 +121,9 @@ def _pool(name: str, table: Any, place: str) -> PoolConfig:
         name=name,
         profile=_profile(row, place),
         limits=limits,
-        slots=_slots(row, limits.maximum, place),
-        haproxy=Path(row["haproxy_socket"]),
-        backend=row["backend"],
+        slots=() if row.get("cluster") else _slots(row, limits.maximum, place),
+        haproxy=Path(row.get("haproxy_socket", "")),
+        backend=row.get("backend", ""),
         options=Options(
             ready=row.get("ready", "/health"),
             metrics=row.get("metrics", "/metrics"),
@@ -124,8 +133,15 @@ def _pool(name: str, table: Any, place: str) -> PoolConfig:
         ),
         freeze=tuple(_window(text, f"{place}.freeze") for text in row.get("freeze", [])),
         prometheus=_url(row.get("prometheus", ""), f"{place}.prometheus"),
-        label=row.get("label", "instance"),
+        label=_labelled(row.get("label", "instance"), f"{place}.label"),
+        select={_labelled(name, f"{place}.select"): str(value) for name, value in row.get("select", {}).items()},
     )
+
+
+def _labelled(name: str, place: str) -> str:
+    if not _LABEL.fullmatch(name):
+        raise RecipeError(f'expected the name of a label of Prometheus, got "{name}"', place=place)
+    return name
 
 
 def _checked(name: str, table: Any, place: str) -> Mapping[str, Any]:
@@ -133,7 +149,7 @@ def _checked(name: str, table: Any, place: str) -> Mapping[str, Any]:
         raise RecipeError("expected small letters, digits and - in a pool's name", place=place)
     if not isinstance(table, dict):
         raise RecipeError("expected a table", place=place)
-    for key in _NEEDED:
+    for key in _NEEDED_IN_CLUSTER if table.get("cluster") is True else _NEEDED:
         if key not in table:
             raise RecipeError(f'expected "{key}"', place=place)
     for key, value in table.items():
@@ -141,12 +157,19 @@ def _checked(name: str, table: Any, place: str) -> Mapping[str, Any]:
         if kind is None:
             raise RecipeError(f'expected one of {", ".join(_TYPES)}, got "{key}"', place=place)
         allowed = (int, float) if kind is float else (kind,)
-        if not isinstance(value, allowed) or isinstance(value, bool):
+        if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
             raise RecipeError(f"expected {_WORDS[kind]}, got {value!r}", place=f"{place}.{key}")
     return table
 
 
-_WORDS = {str: "a text", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
+_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+    bool: "true or false",
+}
 
 
 def _within(row: Mapping[str, Any], key: str, otherwise: float, least: float, most: float, place: str) -> float:

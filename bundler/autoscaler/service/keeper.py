@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from bundler.autoscaler.act.haproxy import Haproxy
-from bundler.autoscaler.act.pool import Pool, Replica, count
+from bundler.autoscaler.act.pool import Pool
 from bundler.autoscaler.decide import decide
 from bundler.autoscaler.log import format_entry
 from bundler.autoscaler.model import Decision, Forecast, Observation
 from bundler.autoscaler.observe.demand import Observer
-from bundler.autoscaler.observe.dialects import Reading
-from bundler.autoscaler.observe.scrape import ask_prometheus, scrape
 from bundler.autoscaler.service.coldstart import recall_starts
 from bundler.autoscaler.service.config import PoolConfig
+from bundler.autoscaler.service.fleet import Cluster, Fleet, Units, View
 from bundler.autoscaler.service.learning import recall
 from bundler.errors import FerryError
 from bundler.store import write_file
@@ -49,7 +48,7 @@ class Keeper:
         self.config = config
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._pool = Pool(config.slots, Haproxy(config.haproxy, config.backend), config.options)
+        self._fleet = _fleet(config)
         self._starts = recall_starts(directory / "starts.json")
         self._learner = recall(directory / "forecast")
         known = _recall_known(directory / "known.json")
@@ -63,38 +62,30 @@ class Keeper:
         Raises:
             FerryError: haproxy or systemd does not answer.
         """
-        for one in self._pool.settle(self._pool.look(), moment.steady_s):
-            self._starts.add(one.cold_s)
+        for seconds in self._fleet.settle(moment.steady_s):
+            self._starts.add(seconds)
 
     def tick(self, moment: Moment) -> Mapping[str, Any]:
         """Look, decide, act; return what an operator wants to know."""
         try:
-            replicas = self._pool.look()
-            seen = self._observer.observe(moment.steady_s, self._read(replicas), count(replicas), self._pool.waiting())
             cold_s = self._starts.p95(self.config.limits.cold_s)
+            view = self._fleet.look(moment.steady_s, cold_s)
+            seen = self._observer.observe(moment.steady_s, view.readings, view.counts, view.waiting)
             forecast = self._learner.learn(moment.wall_s, seen.load, cold_s)
             limits = replace(self.config.limits, cold_s=cold_s, is_frozen=self.config.is_frozen(moment.local))
             decision = decide(seen, forecast, limits, self._needs)
             self._log(format_entry(seen, forecast, limits, self._needs, decision))
             self._needs = decision.needs
-            self._pool.act(decision, replicas)
+            self._fleet.act(decision, moment.steady_s)
             self._keep_sometimes(moment)
-            return self._told(moment, replicas, seen, forecast, decision, cold_s)
+            return self._told(moment, view, seen, forecast, decision, cold_s)
         except (FerryError, OSError) as error:
             return {"pool": self.config.name, "at": moment.wall_s, "error": str(error)}
-
-    def _read(self, replicas: tuple[Replica, ...]) -> Mapping[str, Reading | None]:
-        urls = self._pool.metrics(replicas)
-        if not self.config.prometheus:
-            return scrape(urls)
-        hosts = {one.slot.server: f"{one.slot.address}:{one.slot.port}" for one in replicas if one.slot.server in urls}
-        found = ask_prometheus(self.config.prometheus, self.config.label, tuple(hosts.values()))
-        return {server: found[host] for server, host in hosts.items()}
 
     def _told(
         self,
         moment: Moment,
-        replicas: tuple[Replica, ...],
+        view: View,
         seen: Observation,
         forecast: Forecast,
         decision: Decision,
@@ -105,7 +96,7 @@ class Keeper:
             "at": moment.wall_s,
             "wanted": decision.replicas,
             "reason": decision.reason,
-            "replicas": {one.slot.server: one.state for one in replicas if one.state != "stopped"},
+            "replicas": dict(view.states),
             "seen": asdict(seen),
             "forecast": asdict(forecast),
             "cold_start_s": cold_s,
@@ -141,6 +132,13 @@ class Keeper:
         self._starts.keep(self._directory / "starts.json")
         known = {"measured": self._observer.profile.measured, "work": self._observer.work}
         write_file(self._directory / "known.json", json.dumps(known).encode(), durable=False)
+
+
+def _fleet(config: PoolConfig) -> Fleet:
+    if not config.slots:
+        return Cluster(config.prometheus, config.label, config.select)
+    pool = Pool(config.slots, Haproxy(config.haproxy, config.backend), config.options)
+    return Units(pool, config.prometheus, config.label)
 
 
 def _recall_known(path: Path) -> dict[str, Any]:

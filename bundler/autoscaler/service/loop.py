@@ -32,8 +32,12 @@ def serve(
     tell: Callable[[str], None],
     alive: Callable[[], None],
     tick_s: float = TICK_S,
+    show: Callable[[Sequence[Mapping[str, Any]]], None] = lambda results: None,
 ) -> None:
-    """Keep all pools until `stop`; `tell` hears of each change and trouble, `alive` each second."""
+    """Keep all pools until `stop`.
+
+    `tell` hears of each change and trouble, `alive` each second, `show` of each tick.
+    """
     due = 0.0
     told: dict[str, str] = {}
     while not stop.is_set():
@@ -41,6 +45,7 @@ def serve(
         if moment.steady_s >= due:
             due = moment.steady_s + tick_s
             results = [keeper.tick(moment) for keeper in keepers]
+            show(results)
             _publish(state, results, tell)
             _tell_changes(results, told, tell)
         for keeper in keepers:

@@ -66,6 +66,9 @@ def test_a_card_that_nobody_profiled(tmp_path: Path) -> None:
         ("maximum = 3", 'maximum = 3\nfreeze = ["22-06"]', "expected times such as \"22:00-06:00\", got '22-06'"),
         ("maximum = 3", 'maximum = 3\nprometheus = "here"', 'expected an http or https URL, got "here"'),
         ("[pool.chat]", "[pool", "expected TOML: "),
+        ("[pool.chat]", "[pool.chat]\ncluster = true", 'pool.chat: expected "prometheus"'),
+        ("[pool.chat]", "[pool.chat]\ncluster = 1", "pool.chat.cluster: expected true or false, got 1"),
+        ("maximum = 3", 'maximum = 3\nlabel = "a b"', 'expected the name of a label of Prometheus, got "a b"'),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, old: str, new: str, told: str) -> None:
