@@ -66,7 +66,7 @@ class Gmssl:
         self._engine = CryptSM2(private_key="", public_key="")
 
     def multiply(self, scalar: int, point: Point | None) -> Point | None:
-        """Multiply in two random parts: the time taken says little about the scalar then, and the result is the same."""
+        """Multiply in two random parts: the time says little about the scalar then, and the result is the same."""
         share = secrets.randbelow(N - 1) + 1
         while share == scalar:
             share = secrets.randbelow(N - 1) + 1
