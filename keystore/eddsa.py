@@ -5,11 +5,15 @@ Source: RFC 8032, clause 5.1.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from keystore import scheme
 from keystore.errors import SignatureError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SIZE = 32
 SIGNATURE_BYTES = 64
@@ -40,12 +44,19 @@ def is_sound(public: bytes) -> bool:
 
 def public_of(seed: bytes) -> bytes:
     """Return the public key of a private seed."""
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return _private(seed).public_key().public_bytes_raw()
 
 
 def sign(seed: bytes, message: bytes) -> bytes:
     """Return the 64 bytes of the signature; the same seed and message give the same bytes."""
-    return Ed25519PrivateKey.from_private_bytes(seed).sign(message)
+    return _private(seed).sign(message)
+
+
+def _private(seed: bytes) -> Ed25519PrivateKey:
+    # Loaded with the first key: whoever only parses keys, or serves, need not wait for it.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def verify(public: bytes, signature: bytes, message: bytes) -> None:
@@ -59,6 +70,8 @@ def verify(public: bytes, signature: bytes, message: bytes) -> None:
         )
     if int.from_bytes(signature[SIZE:], "little") >= L:
         raise SignatureError("expected S in 0..L-1, got a number outside", place="signature")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except InvalidSignature:

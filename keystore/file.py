@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keystore import algorithm, certificate, disk, record, seal
+from keystore import algorithm, disk, record, seal
 from keystore.algorithm import Algorithm
 from keystore.errors import KeystoreError
 from keystore.hedged import FileSigner
@@ -105,6 +105,8 @@ class FileKeystore:
 
         Raises: SignatureError when it is not of this key, or its signatures do not fit each other.
         """
+        from keystore import certificate
+
         certificates = certificate.split(chain)
         certificate.check_held(certificates, self._read(name).public)
         with disk.locked(self.path):
@@ -117,7 +119,12 @@ class FileKeystore:
         """
         self._read(name)
         path = self._chain_path(name)
-        return certificate.split(disk.read(path)) if disk.exists(path) else ()
+        if not disk.exists(path):
+            return ()
+        # Few keys have certificates, and what parses them takes longer to load than all of the rest here.
+        from keystore import certificate
+
+        return certificate.split(disk.read(path))
 
     def _add(self, name: str, chosen: Algorithm, secret: bytes, passphrase: str) -> VerifyingKey:
         record.check_name(name)

@@ -11,7 +11,7 @@ _FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 def stamp(moment: datetime) -> str:
     """Return a time in UTC such as '2026-01-31T12:00:00Z'; parts of a second are dropped."""
-    return moment.astimezone(UTC).strftime(_FORM)
+    return f"{moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()}Z"
 
 
 def parse(text: str, place: str) -> datetime:

@@ -57,7 +57,7 @@ def sign(scalar: int, e: int, candidates: Iterable[int]) -> tuple[int, int]:
     """
     inverse = pow(1 + scalar, -1, curve.N)
     for k in candidates:
-        r = (e + curve.multiply_secret(k)[0]) % curve.N
+        r = (e + curve.multiply(k)[0]) % curve.N
         s = inverse * (k - r * scalar) % curve.N
         if r and s and r + k != curve.N:
             return r, s
@@ -73,7 +73,7 @@ def verify(public: curve.Point, e: int, r: int, s: int) -> None:
     t = (r + s) % curve.N
     if t == 0:
         raise SignatureError("expected r + s other than a multiple of n, got one", place=_PLACE)
-    total = curve.add(curve.multiply(s, curve.G), curve.multiply(t, public))
+    total = curve.combine(s, t, public)
     if total is None or (e + total[0]) % curve.N != r:
         raise mismatch()
 

@@ -87,7 +87,7 @@ class PrivateKey(Unshown):
     def __init__(self, scalar: int) -> None:
         if not 1 <= scalar <= curve.N - 2:
             raise SignatureError("expected a scalar in 1..n-2, got a number outside", place="private key")
-        x, y = curve.multiply_secret(scalar)
+        x, y = curve.multiply(scalar)
         self._scalar = scalar
         self._public = PublicKey(x=x, y=y)
 

@@ -28,11 +28,11 @@ def encrypt(key: PublicKey, plaintext: bytes, *, nonce: int | None = None) -> by
     selftest.ensure()
     while True:
         k = secrets.randbelow(curve.N - 1) + 1 if nonce is None else nonce
-        shared = curve.multiply_secret(k, key.point)
+        shared = curve.multiply(k, key.point)
         stream = _stream(shared, len(plaintext))
         if any(stream):
             break
-    return _encode(curve.multiply_secret(k), _check(shared, plaintext), _mix(stream, plaintext))
+    return _encode(curve.multiply(k), _check(shared, plaintext), _mix(stream, plaintext))
 
 
 def decrypt(scalar: int, ciphertext: bytes) -> bytes:
@@ -42,7 +42,7 @@ def decrypt(scalar: int, ciphertext: bytes) -> bytes:
     """
     selftest.ensure()
     point, check, body = _decode(ciphertext)
-    shared = curve.multiply_secret(scalar, point)
+    shared = curve.multiply(scalar, point)
     plaintext = _mix(_stream(shared, len(body)), body)
     if not hmac.compare_digest(_check(shared, plaintext), check):
         raise SignatureError("expected a ciphertext for this key, got another, or it was altered", place=_PLACE)

@@ -50,7 +50,9 @@ def new(data: Data = b"") -> Sm3:
 
 def sm3(data: Data) -> bytes:
     """Return the 32 bytes of the SM3 digest of `data`."""
-    return Sm3(data).digest()
+    context = hashes.Hash(hashes.SM3())
+    context.update(data)
+    return context.finalize()
 
 
 def hmac_sm3(key: bytes, data: Data) -> bytes:

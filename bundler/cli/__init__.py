@@ -7,7 +7,6 @@ import importlib
 import json
 import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 
 import click
 
@@ -86,7 +85,7 @@ def _elsewhere(name: str) -> click.Command:
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(version("ferry-airgap"), prog_name="ferry")
+@click.version_option(package_name="ferry-airgap", prog_name="ferry")
 def ferry() -> None:
     """Hold the commands."""
 

@@ -1,6 +1,7 @@
 """The SQLite file: rows of ciphertext by path, a few documents, one transaction per group of changes.
 
-It runs in WAL mode with synchronous=FULL: a commit that returned is on the disk.
+It runs in WAL mode with synchronous=FULL: a commit that returned is on the disk. The log is made as long as it gets
+before it is used: where a file grows, a sync waits for the file system's journal, and so for all others who write.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ FILE = "store.db"
 FORMAT = 1
 _BUSY_S = 10.0
 _CHECKPOINT_PAGES = 1000
+_LOG_BYTES = 5 << 20
+"""The log up to its checkpoint, and a large group beyond it."""
+_ZEROS = bytes(1 << 18)
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS document (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS record (path TEXT PRIMARY KEY, version INTEGER NOT NULL, generation INTEGER NOT NULL,"
@@ -122,6 +126,16 @@ class Database:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
             self._reader.execute("VACUUM INTO ?", (str(path),))
 
+    def reserve(self) -> None:
+        """Fill the log up with zeros, which no reader takes for pages, as far as the disk has room for them.
+
+        Raises: StoreError.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        # While this transaction is open nobody, in no process, appends to the log.
+        with told(self.path), self._transaction(), contextlib.suppress(OSError):
+            _fill(log, _LOG_BYTES)
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Change rows and documents together; when the block ends all of it is on the disk, or nothing is.
@@ -180,6 +194,21 @@ class Transaction:
     def keep(self, name: str, value: bytes) -> None:
         """Write a document."""
         self._writer.execute("INSERT OR REPLACE INTO document (name,value) VALUES (?,?)", (name, value))
+
+
+def _fill(path: Path, size: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        at = before = os.fstat(descriptor).st_size
+        try:
+            while at < size:
+                at += os.pwrite(descriptor, _ZEROS[: size - at], at)
+            os.fsync(descriptor)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _row(connection: sqlite3.Connection, path: str) -> Row | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from keystore import document
-from keystore.barrier.cipher import TAG_BYTES
+from keystore.barrier.cipher import TAG_BYTES, Mac, Suite
 from keystore.barrier.database import Database, Row, Transaction
 from keystore.barrier.keyring import Keyring
 from keystore.barrier.sealing import Seal
@@ -23,6 +23,7 @@ _MODULUS = 1 << 256
 _TERM_BYTES = 4
 _CACHED_RECORDS = 4096
 _CACHED_BYTES = 4096
+_UNKNOWN = b"no record has this value: it is told by its identity"
 Changes = Mapping[str, bytes | None]
 """What to write by path; None deletes."""
 
@@ -44,6 +45,27 @@ class Head:
     digest: int
 
 
+class _Macs:
+    """The keys of a keyring in the form that computes: their schedules are made once."""
+
+    def __init__(self, suite: Suite, keyring: Keyring) -> None:
+        self.salt = suite.keyed(keyring.salt)
+        self.digest = suite.keyed(keyring.digest)
+        self._suite = suite
+        self._keyring = keyring
+        self._terms: dict[int, Mac] = {}
+
+    def term(self, number: int, place: str) -> Mac:
+        """Return the MAC under the key of a term.
+
+        Raises: KeystoreError.
+        """
+        found = self._terms.get(number)
+        if found is None:
+            found = self._terms[number] = self._suite.keyed(self._keyring.key(number, place))
+        return found
+
+
 class Store:
     """An unsealed store. One thread commits at a time; another one may read meanwhile and sees what was committed."""
 
@@ -52,6 +74,7 @@ class Store:
         self._seal = seal
         self._suite = seal.suite
         self._keyring = keyring
+        self._macs: _Macs | None = _Macs(self._suite, keyring)
         self._head = head
         self._cache: dict[str, bytes | None] = {}
         self._lock = threading.Lock()
@@ -62,7 +85,7 @@ class Store:
         made = cls(database, seal, keyring, Head(0, 0, 0))
         with database.transaction() as transaction:
             transaction.keep("seal", seal.encode())
-            made._keep_head(transaction, made._head)
+            made._keep_head(transaction, made._head, keyring, made._keys)
         return made
 
     @classmethod
@@ -93,19 +116,26 @@ class Store:
 
     def mac(self, purpose: str, data: bytes) -> bytes:
         """Return a MAC under the store's salt; it stays the same over rotations."""
-        return self._suite.mac(self._keyring.salt, purpose.encode() + b"\0" + data)
+        return self._keys.salt(purpose.encode() + b"\0" + data)
+
+    @property
+    def _keys(self) -> _Macs:
+        if self._macs is None:
+            raise StoreError("expected an unsealed store, got a sealed one", place=str(self._database.path))
+        return self._macs
 
     def get(self, path: str) -> bytes | None:
         """Return a record, or None.
 
         Raises: StoreError.
         """
-        if path in self._cache:
-            return self._cache[path]
+        # The thread that commits may push an entry out at any time: it is looked up once.
+        found = self._cache.get(path, _UNKNOWN)
+        if found is not _UNKNOWN:
+            return found
         row = self._database.row(path)
-        if row is None:
-            return None
-        value = self._open(row)
+        value = None if row is None else self._open(row)
+        # That there is nothing is worth remembering too: policies and settings that nobody wrote are asked for often.
         self._remember(path, value)
         return value
 
@@ -142,16 +172,26 @@ class Store:
         with self._lock:
             ring = keyring or self._keyring
             with self._database.transaction() as transaction:
-                head = self._apply(transaction, changes, ring)
-                self._keep_head(transaction, head, ring)
+                macs = self._keys if ring is self._keyring else _Macs(self._suite, ring)
+                head = self._apply(transaction, changes, ring, macs)
+                self._keep_head(transaction, head, ring, macs)
                 if seal is not None:
                     transaction.keep("seal", seal.encode())
                 if tail is not None:
                     transaction.keep_tail(tail.lines, anew=tail.anew)
             self._head, self._keyring, self._seal = head, ring, seal or self._seal
+            self._macs = macs
             ring.active.written += len(changes)
         for path, value in changes.items():
             self._remember(path, value)
+
+    def reserve(self) -> None:
+        """Prepare the disk for commits; where that fails they are slower, and nothing else.
+
+        Raises: StoreError.
+        """
+        with self._lock:
+            self._database.reserve()
 
     def take_over(self, other: Database, found: Store, seal: Seal, keyring: Keyring) -> None:
         """Put the records of another copy of this store in place of these, whole or not at all.
@@ -164,18 +204,22 @@ class Store:
             with self._database.transaction() as transaction:
                 transaction.clear()
                 transaction.put(other.rows())
-                self._keep_head(transaction, head, keyring)
+                macs = _Macs(self._suite, keyring)
+                self._keep_head(transaction, head, keyring, macs)
                 transaction.keep("seal", seal.encode())
             self._head, self._keyring, self._seal = head, keyring, seal
+            self._macs = macs
             self._cache.clear()
 
     def wipe(self) -> None:
         """Forget keys and records."""
         self._cache.clear()
+        self._macs = None
         self._keyring.wipe()
 
-    def _apply(self, transaction: Transaction, changes: Changes, ring: Keyring) -> Head:
+    def _apply(self, transaction: Transaction, changes: Changes, ring: Keyring, macs: _Macs) -> Head:
         generation, term = self._head.generation + 1, ring.active.number
+        key = macs.term(term, str(self._database.path))
         records, digest = self._head.records, self._head.digest
         rows, gone = [], []
         for path, value in changes.items():
@@ -187,7 +231,7 @@ class Store:
                 continue
             version = old.version + 1 if old else 1
             bound = self._bound(path, version, generation, term)
-            row = Row(path, version, generation, term, self._suite.seal(ring.active.key, value, bound))
+            row = Row(path, version, generation, term, self._suite.seal_by(key, value, bound))
             records, digest = records + 1, digest + self._hash(row)
             rows.append(row)
         transaction.put(rows)
@@ -197,15 +241,15 @@ class Store:
     def _hash(self, row: Row) -> int:
         tag = row.sealed[-TAG_BYTES:]
         bound = self._bound(row.path, row.version, row.generation, row.term)
-        return int.from_bytes(self._suite.mac(self._keyring.digest, bound + tag), "big")
+        return int.from_bytes(self._keys.digest(bound + tag), "big")
 
     def _bound(self, path: str, version: int, generation: int, term: int) -> bytes:
         return f"ferry/record/v1\0{self._seal.store}\0{path}\0{version}\0{generation}\0{term}".encode()
 
     def _open(self, row: Row) -> bytes:
         bound = self._bound(row.path, row.version, row.generation, row.term)
-        key = self._keyring.key(row.term, row.path)
-        return self._suite.unseal(key, row.sealed, bound, f"{self._database.path}: record {row.path!r}")
+        key = self._keys.term(row.term, row.path)
+        return self._suite.unseal_by(key, row.sealed, bound, f"{self._database.path}: record {row.path!r}")
 
     def _remember(self, path: str, value: bytes | None) -> None:
         """Keep small records in clear while unsealed: tokens and policies are read again and again."""
@@ -216,11 +260,12 @@ class Store:
             self._cache.pop(next(iter(self._cache)), None)
         self._cache[path] = value
 
-    def _keep_head(self, transaction: Transaction, head: Head, ring: Keyring | None = None) -> None:
-        term = (ring or self._keyring).active
+    def _keep_head(self, transaction: Transaction, head: Head, ring: Keyring, macs: _Macs) -> None:
+        term = ring.active.number
         told = {"generation": head.generation, "records": head.records, "digest": f"{head.digest:064x}"}
-        sealed = self._suite.seal(term.key, document.canonical(told), self._head_bound(term.number))
-        transaction.keep(HEAD, term.number.to_bytes(_TERM_BYTES, "big") + sealed)
+        key = macs.term(term, HEAD)
+        sealed = self._suite.seal_by(key, document.canonical(told), self._head_bound(term))
+        transaction.keep(HEAD, term.to_bytes(_TERM_BYTES, "big") + sealed)
 
     def _read_head(self) -> Head:
         place = f"{self._database.path}: head"
@@ -228,8 +273,8 @@ class Store:
         if sealed is None:
             raise StoreError("expected the head of the store, got none", place=place)
         term = int.from_bytes(sealed[:_TERM_BYTES], "big")
-        key = self._keyring.key(term, place)
-        text = self._suite.unseal(key, sealed[_TERM_BYTES:], self._head_bound(term), place)
+        key = self._keys.term(term, place)
+        text = self._suite.unseal_by(key, sealed[_TERM_BYTES:], self._head_bound(term), place)
         found = document.fields(document.parse(text, place), place, _HEAD_SHAPE)
         return Head(found["generation"], found["records"], int(found["digest"], 16))
 

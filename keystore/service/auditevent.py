@@ -68,9 +68,9 @@ def _request(call: Call, device: Device) -> dict[str, Any]:
     if call.data:
         found["data"] = device.masked(call.data, _clear(call, "audit_non_hmac_request_keys"))
     if call.inbound.token:
-        found["client_token"] = device.hash(call.inbound.token)
+        found["client_token"] = device.hash_caller(call.inbound.token)
     if call.token is not None:
-        found["client_token_accessor"] = device.hash(call.token.accessor)
+        found["client_token_accessor"] = device.hash_caller(call.token.accessor)
     if call.wrap_s:
         found["wrap_ttl"] = call.wrap_s
     return found
@@ -78,7 +78,7 @@ def _request(call: Call, device: Device) -> dict[str, Any]:
 
 def _caller(token: Token, device: Device) -> dict[str, Any]:
     return {
-        "accessor": device.hash(token.accessor),
+        "accessor": device.hash_caller(token.accessor),
         "display_name": token.display_name,
         "entity_id": token.entity,
         "policies": list(token.policies),

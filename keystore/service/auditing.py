@@ -20,6 +20,7 @@ from keystore.signer import Signer
 
 TABLE = "core/audit"
 KEYS = "core/audit-key/"
+_CALLERS_KEPT = 256
 _REFUSED = "cannot write the audit log: the request is refused"
 Mac = Callable[[str, bytes], bytes]
 
@@ -47,12 +48,23 @@ class Device:
         self._mac_name = profile_mac
         self._raw = entry.options.get("log_raw") == "true"
         self._anchored = ""
+        self._purpose = f"audit/{entry.path}"
+        self._hashes: dict[str, str] = {}
         self.anchors = Path(entry.options.get("anchor_path") or f"{entry.options['file_path']}.anchors")
 
     def hash(self, text: str) -> str:
         """Return what stands in the log for a secret."""
-        found = self._mac(f"audit/{self.entry.path}", text.encode("utf-8", "replace"))
+        found = self._mac(self._purpose, text.encode("utf-8", "replace"))
         return f"hmac-{self._mac_name}:{found.hex()}"
+
+    def hash_caller(self, text: str) -> str:
+        """Return the same for a token or an accessor: these come again and again, so the last ones are remembered."""
+        found = self._hashes.get(text)
+        if found is None:
+            if len(self._hashes) >= _CALLERS_KEPT:
+                self._hashes.clear()
+            found = self._hashes[text] = self.hash(text)
+        return found
 
     def masked(self, value: Any, clear: frozenset[str] = frozenset()) -> Any:
         """Return a value with each string in it hashed, but for the keys that are to be clear."""
@@ -60,7 +72,7 @@ class Device:
             return value
         if isinstance(value, str):
             return self.hash(value)
-        if isinstance(value, Mapping):
+        if isinstance(value, (dict, Mapping)):
             return {key: one if key in clear else self.masked(one) for key, one in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.masked(one) for one in value]

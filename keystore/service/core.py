@@ -217,6 +217,7 @@ class Core:
         self.auditing.open(opened.view(), store.mac, self.seal.suite.mac_name, self.now(), self.database.tail())
         opened.expiry.load(opened.view(), int(self.clock()))
         self.unsealed = opened
+        self.executor.submit(store.reserve)
 
     def close(self) -> None:
         """Seal: wait for what is on its way to the disk, then forget every key."""

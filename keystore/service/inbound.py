@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ _OPERATIONS = {
     "DELETE": Operation.DELETE,
 }
 _PATH_MOST = 4096
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BINARY = "sys/storage/raft/snapshot"
 _WRAP_MOST_S = 365 * 86_400
 
@@ -43,7 +45,7 @@ def path_of(inbound: Inbound) -> str:
     Raises: RequestError for one that could mean another place.
     """
     path = inbound.path
-    if len(path) > _PATH_MOST or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
+    if len(path) > _PATH_MOST or _CONTROL.search(path):
         raise RequestError(f"expected a path of at most {_PATH_MOST} printable characters, got another")
     path = path.strip("/")
     if ".." in path.split("/") or "//" in path:

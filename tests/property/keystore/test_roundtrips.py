@@ -60,9 +60,13 @@ def test_keys_round_trip(scalar):
 
 
 @few
-@given(st.integers(min_value=1, max_value=curve.N - 1))
-def test_the_random_split_changes_no_result(scalar):
-    assert curve.multiply_secret(scalar) == curve.multiply(scalar, curve.G)
+@given(scalars, scalars)
+def test_all_engines_compute_the_same(scalar, other):
+    always, found = curve.Gmssl(), curve.engine()
+    point = always.multiply(other, None)
+    assert found.multiply(scalar, None) == always.multiply(scalar, None) == always.multiply(scalar, curve.G)
+    assert found.multiply(scalar, point) == always.multiply(scalar, point)
+    assert found.combine(scalar, other, point) == always.combine(scalar, other, point)
 
 
 @given(st.integers(min_value=0, max_value=2**520), st.integers(min_value=0, max_value=2**520))

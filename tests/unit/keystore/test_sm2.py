@@ -207,7 +207,7 @@ def test_points_add_up():
     assert double == curve.multiply(2, curve.G)
     assert curve.add(double, curve.G) == curve.multiply(3, curve.G)
     assert curve.add(curve.G, curve.multiply(curve.N - 1, curve.G)) is None
-    assert curve.multiply_secret(3) == curve.multiply(3, curve.G)
+    assert curve.multiply(3) == curve.multiply(3, curve.G)
 
 
 @pytest.mark.parametrize("scalar", [0, curve.N])

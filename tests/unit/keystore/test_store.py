@@ -1,6 +1,8 @@
 """The sealed store: what it keeps, and every change from outside that it finds."""
 
 import contextlib
+import resource
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -141,3 +143,66 @@ def test_a_snapshot_is_checked_before_it_is_restored(made: tuple[Path, Store, by
     assert (store.get("a"), store.generation) == (b"1", 3)
     _opened(path, root_key)
     assert sorted(one.name for one in tmp_path.iterdir() if "tmp" in one.name) == []
+
+
+def _crashed(path: Path, to: Path) -> Path:
+    """Return a copy of a store as a kill leaves it: nothing of it was closed."""
+    to.mkdir()
+    for one in path.parent.glob("store.db*"):
+        shutil.copy(one, to)
+    return to / path.name
+
+
+def test_a_reserved_log_grows_no_more_and_hides_nothing(made: tuple[Path, Store, bytearray], tmp_path: Path) -> None:
+    path, store, root_key = made
+    store.commit({"before": b"1"})
+    store.reserve()
+    log = path.with_name("store.db-wal")
+    size = log.stat().st_size
+    assert size == 5 << 20
+    for number in range(300):
+        store.commit({f"after/{number % 40}": b"x" * 2000})
+    assert log.stat().st_size == size
+    store.reserve()
+    copied = _crashed(path, tmp_path / "crashed")
+    assert _opened(copied, root_key).generation == store.generation == 301
+    with contextlib.closing(sqlite3.connect(copied)) as connection:
+        assert connection.execute("SELECT count(*) FROM record").fetchone() == (41,)
+
+
+def test_a_log_that_finds_no_room_stays_as_it_was(made: tuple[Path, Store, bytearray]) -> None:
+    path, store, root_key = made
+    store.commit({"a": b"1"})
+    size = path.with_name("store.db-wal").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        store.reserve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.with_name("store.db-wal").stat().st_size == size
+    store.commit({"a": b"2"})
+    assert _opened(path, root_key).generation == 2
+
+
+def test_what_is_not_there_is_asked_once_and_found_when_written(made: tuple[Path, Store, bytearray]) -> None:
+    path, store, _ = made
+    assert store.get("later") is None
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE record RENAME TO away")
+    assert store.get("later") is None
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE away RENAME TO record")
+    store.commit({"later": b"1"})
+    assert store.get("later") == b"1"
+    store.commit({"later": None})
+    assert store.get("later") is None
+
+
+def test_a_wiped_store_computes_nothing(made: tuple[Path, Store, bytearray]) -> None:
+    path, store, _ = made
+    store.wipe()
+    for act in (lambda: store.mac("token", b"x"), lambda: store.commit({"a": b"1"})):
+        with pytest.raises(StoreError) as refused:
+            act()
+        assert str(refused.value) == f"{path}: expected an unsealed store, got a sealed one"
