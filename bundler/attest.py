@@ -21,7 +21,7 @@ from keystore.envelope import add_signature, parse_envelope, sign_envelope, sign
 from keystore.errors import KeystoreError, SignatureError
 from keystore.public import VerifyingKey
 from keystore.revocation import REVOCATIONS_TYPE, Revocations, open_revocations
-from keystore.signer import Signer
+from keystore.signer import Signer, introduce
 from keystore.trust import Role, check_root, satisfied, walk
 
 _SHOWN = 16
@@ -76,6 +76,7 @@ def sign(manifest: bytes, *signers: Signer, carried: TrustDocument | None = None
     revocations that are `carried` too; without any, an empty list of version 0.
     """
     parsed = parse_manifest(manifest)
+    introduce(signers, manifest)
     first = next((one for one in signers if one.public.scheme == sm2.SCHEME), signers[0])
     detached = first.sign(manifest)
     envelope = sign_envelope(PAYLOAD_TYPE, make_statement(parsed, manifest, detached), signers)

@@ -25,7 +25,7 @@ from bundler.store import write_file
 from bundler.verify import Policy, read_manifest
 from keystore.envelope import add_signature, parse_envelope
 from keystore.errors import KeystoreError
-from keystore.signer import Signer
+from keystore.signer import Signer, introduce
 
 _ENVELOPE = HEAD_NAMES[2]
 
@@ -60,6 +60,7 @@ def cosign(
         manifest, _ = read_manifest(head, policy, now=now, few=True)
         signed = {keyid for keyid, _ in parse_envelope(head.envelope).signatures}
         if not (was_cut_off and signer.keyid in signed):
+            introduce([signer], head.manifest)
             head = _signed(head, signer, certificates)
             _write(path, stream, head)
     keyids = tuple(keyid for keyid, _ in parse_envelope(head.envelope).signatures)
