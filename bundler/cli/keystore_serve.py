@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bundler.cli.keystore import keystore_group
+from bundler.cli.keystore_release import keystore_group
 from bundler.cli.messages import tr
 from keystore.errors import KeystoreError
 

@@ -108,7 +108,7 @@ def _until(body: Body) -> datetime | None:
 
 def described(key: SigningKey) -> dict[str, object]:
     """Return what everyone who may read the key is told."""
-    public, use = key.signer.public, key.use
+    public = key.signer.public
     return {
         "name": key.name,
         "algorithm": key.algorithm.name,
@@ -118,13 +118,18 @@ def described(key: SigningKey) -> dict[str, object]:
         "public_key": public.pem(),
         "created": moment.stamp(key.created),
         "certificates": list(key.certificates),
-        "use": {
-            "number": use.number,
-            "products": list(use.products),
-            "kinds": list(use.kinds),
-            "until": moment.stamp(use.until) if use.until else "",
-            "approvals": use.approvals,
-            "operators": list(use.operators),
-            "approval_ttl": use.approval_s,
-        },
+        "use": told_use(key.use),
+    }
+
+
+def told_use(use: Use) -> dict[str, object]:
+    """Return a use policy as the API tells it."""
+    return {
+        "number": use.number,
+        "products": list(use.products),
+        "kinds": list(use.kinds),
+        "until": moment.stamp(use.until) if use.until else "",
+        "approvals": use.approvals,
+        "operators": list(use.operators),
+        "approval_ttl": use.approval_s,
     }
