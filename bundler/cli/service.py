@@ -23,7 +23,9 @@ from keystore.use import KINDS, Use
 SCHEME = "vault:"
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
 TOKEN_FILE = ".vault-token"  # noqa: S105 (a file's name)
-_REFERENCE = re.compile(r"(?:(?P<mount>[A-Za-z0-9._~/-]+)/)?(?P<name>[a-z0-9][a-z0-9._-]{0,63})")
+_REFERENCE = re.compile(
+    r"(?:(?P<mount>[A-Za-z0-9_][A-Za-z0-9._~-]*(?:/[A-Za-z0-9_][A-Za-z0-9._~-]*)*)/)?(?P<name>[a-z0-9][a-z0-9._-]{0,63})"
+)
 
 
 def address_option(command: Callable[..., Any]) -> Callable[..., Any]:
