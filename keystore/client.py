@@ -100,7 +100,7 @@ class Client:
         texts = [_line(one) for one in errors if isinstance(one, str)] if isinstance(errors, list) else []
         hint = None
         if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
-            hint = "unseal the keystore first: ferry keystore unseal"
+            hint = "unseal the keystore first: ferry keystore operator unseal"
         elif status == http.HTTPStatus.FORBIDDEN and texts == ["permission denied"]:
             hint = "is the token right, alive, and its policies allow this path? Log in again: ferry keystore login"
         told = "; ".join(texts) or f"status {status}"

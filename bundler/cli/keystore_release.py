@@ -13,6 +13,7 @@ import click
 from bundler.archive import read_head
 from bundler.cli.keystore import keystore_dir, keystore_group, read_passphrase
 from bundler.cli.messages import tr
+from bundler.cli.password import read_secret
 from bundler.cli.service import (
     address_option,
     is_served,
@@ -52,7 +53,10 @@ def login(user: str, mount: str, password_file: Path | None, vault_address: str 
       ferry keystore login alice
     """  # noqa: D301
     client = open_client(vault_address, with_token=False)
-    token = client.log_in(f"auth/{mount}/login/{user}", password=_password(password_file))
+    token = client.log_in(
+        f"auth/{mount}/login/{user}",
+        password=read_secret(password_file, tr("Password", "密码"), "--password-file FILE"),
+    )
     disk.write(token_path(), token.encode("ascii", "replace") + b"\n")
     _say(tr(f"Logged in; the token is in {token_path()}", f"已登录；令牌保存在 {token_path()}"))
 
@@ -196,20 +200,6 @@ def _policy_here(directory: Path, key: str, passphrase_file: Path | None, use: M
         click.echo(tr("  no policy: the key signs everything", "  无策略：该密钥可签任何内容"))
     else:
         _print_use({**told, "use": told_use(before)})
-
-
-def _password(path: Path | None) -> str:
-    if path is not None:
-        lines = disk.read(path).decode("utf-8", "replace").splitlines()
-        if len(lines) != 1 or not lines[0]:
-            raise KeystoreError("expected a password in one line of UTF-8 text, got something else", place=str(path))
-        return lines[0]
-    if not sys.stdin.isatty():
-        raise KeystoreError(
-            "expected a password, got neither a file nor a terminal", hint="name a file: --password-file FILE"
-        )
-    found: str = click.prompt(tr("Password", "密码"), hide_input=True, err=True)
-    return found
 
 
 def _agreed(question: str) -> bool:

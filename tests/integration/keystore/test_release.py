@@ -17,7 +17,7 @@ from daemon import Daemon, served
 from bundler.archive import read_head
 from bundler.cli import ferry
 from bundler.errors import TrustError
-from keystore import audit
+from keystore import audit, disk
 from keystore.client import Client
 from keystore.errors import KeystoreError, ServiceError
 from keystore.remote import ServiceSigner
@@ -49,7 +49,7 @@ class House:
         for name in (*OPERATORS, "builder"):
             policy = "builder" if name == "builder" else "operator"
             root.auth.userpass.create_or_update_user(name, password=f"password of {name}", policies=[policy])
-            (folder / f"{name}.password").write_text(f"password of {name}\n")
+            disk.write(folder / f"{name}.password", f"password of {name}\n".encode())
         (folder / "signer.pem").write_text(SIGNER.public.pem())
 
     def run(self, who: str, *words: object, token: str = "") -> Result:
@@ -270,7 +270,7 @@ def test_a_socket_serves_as_well(tmp_path: Path) -> None:
             client.read("signing/keys/k")
         assert (caught.value.message, caught.value.hint) == (
             "Vault is sealed",
-            "unseal the keystore first: ferry keystore unseal",
+            "unseal the keystore first: ferry keystore operator unseal",
         )
 
 

@@ -37,7 +37,9 @@ def test_a_whole_bundle_is_signed_as_without_a_policy(signers):
 def test_what_the_policy_does_not_allow_is_refused(signers):
     with pytest.raises(UseError, match=r"^expected a product of this key, 'sample', got 'other'$"):
         sign(OTHER, bound(signers, products=("sample",)))
-    with pytest.raises(UseError, match=r"^expected a use before 2027-01-01T00:00:00Z, got one at 2027-01-01T00:00:00Z$"):
+    with pytest.raises(
+        UseError, match=r"^expected a use before 2027-01-01T00:00:00Z, got one at 2027-01-01T00:00:00Z$"
+    ):
         sign(DATA, bound(signers, now=END, products=("*",), until=END))
     statement = parse_envelope(sign(DATA, signers[0])[1].rstrip()).message()
     with pytest.raises(UseError) as caught:
