@@ -13,7 +13,16 @@ from typing import Any
 import click
 
 from bundler.cli.messages import tr
-from bundler.cli.service import address_option, is_served, make_served, open_served, use_fields, use_options, use_policy
+from bundler.cli.service import (
+    address_option,
+    is_served,
+    make_served,
+    open_served,
+    served_keys,
+    use_fields,
+    use_options,
+    use_policy,
+)
 from keystore import disk, seal
 from keystore.algorithm import ALGORITHMS
 from keystore.errors import KeystoreError, PassphraseError
@@ -301,15 +310,21 @@ def public(key: str, directory: Path | None, fingerprint: bool, output: Path | N
 @keystore_group.command("list")
 @_directory_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_keys(directory: Path | None, as_json: bool) -> None:
+@click.option("--mount", metavar="PATH", help="List the keys of a served keystore that are mounted there: signing.")
+@address_option
+def list_keys(directory: Path | None, as_json: bool, mount: str | None, vault_address: str | None) -> None:
     """List the keys; no passphrase is needed.
 
     \b
-    Example:
+    Examples:
       ferry keystore list --json
+      ferry keystore list --mount signing
     """  # noqa: D301
-    store = FileKeystore.open(keystore_dir(directory))
-    rows = [_row(name, store.public(name)) for name in store.names()]
+    if mount is not None:
+        rows = [_row(name, public) for name, public in served_keys(mount, vault_address)]
+    else:
+        store = FileKeystore.open(keystore_dir(directory))
+        rows = [_row(name, store.public(name)) for name in store.names()]
     if as_json:
         click.echo(json.dumps(rows, indent=2, sort_keys=True))
         return

@@ -178,6 +178,15 @@ def make_served(
     return ServiceSigner(client, mount, name).public
 
 
+def served_keys(mount: str, address: str | None) -> list[tuple[str, VerifyingKey]]:
+    """Return the keys of a mount by name.
+
+    Raises: KeystoreError.
+    """
+    client = open_client(address)
+    return [(name, ServiceSigner(client, mount, name).public) for name in client.names(f"{mount}/keys")]
+
+
 def token_path() -> Path:
     """Return where a login keeps its token."""
     named = os.environ.get("VAULT_TOKEN_FILE")

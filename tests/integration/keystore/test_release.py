@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import hvac
@@ -13,6 +14,7 @@ import pytest
 from bundles import SIGNER, packed, small_bundle, small_manifest
 from click.testing import CliRunner, Result
 from daemon import Daemon, served
+from trusted import root_document
 
 from bundler.archive import read_head
 from bundler.cli import ferry
@@ -20,7 +22,9 @@ from bundler.errors import TrustError
 from keystore import audit, disk
 from keystore.client import Client
 from keystore.errors import KeystoreError, ServiceError
+from keystore.public import VerifyingKey
 from keystore.remote import ServiceSigner
+from keystore.trust import check_root
 
 OPERATORS = ("alice", "bob", "carol")
 _OPERATOR = """
@@ -227,6 +231,31 @@ def test_a_policy_is_changed_with_the_operators(house: House) -> None:
     assert told[1] == "  policy 2: products other, sample; kinds bundle, revocations; until no end"
     again = ["--approvals", 2, *(word for name in OPERATORS for word in ("--operator", f"userpass/{name}"))]
     house.said("root", "keystore", "policy", "vault:release", "--product", "sample", *again, token=house.daemon.root)
+
+
+def test_a_root_document_is_signed_by_an_officers_key(house: House) -> None:
+    words = ("keystore", "generate", "vault:officer", "--kind", "root", "--kind", "revocations")
+    house.said("root", *words, token=house.daemon.root)
+    listed = json.loads(house.said("root", "keystore", "list", "--mount", "signing", "--json", token=house.daemon.root))
+    officer = next(one for one in listed if one["name"] == "officer")
+    public = ServiceSigner(Client(address=house.daemon.url, token=house.daemon.root), "signing", "officer").public
+    path = house.folder / "1.root.json"
+    path.write_bytes(root_document(1, [Holder(public)], [SIGNER], by=[SIGNER]))
+    house.said("root", "trust", "sign", path, "--key", "vault:officer", token=house.daemon.root)
+    assert check_root(path.read_bytes()).root.keys == (public,)
+    bundle = house.folder / "o.tar"
+    bundle.write_bytes(small_bundle(expires=""))
+    words = ("sign", bundle, "--key", "vault:officer", "--trust", house.folder / "signer.pem")
+    told = house.run("root", *words, token=house.daemon.root).exception
+    assert str(told) == f"{house.daemon.url}: expected a document of the kinds 'revocations', 'root', got 'bundle'"
+    assert officer["keyid"] == public.keyid
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One whose key is elsewhere."""
+
+    public: VerifyingKey
 
 
 def test_how_the_service_is_reached(house: House, tmp_path: Path) -> None:
