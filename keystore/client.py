@@ -25,11 +25,17 @@ _UNIX_CHARACTERS = 107
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Client:
-    """Where the service is, and the token that it is shown; `authority` is a PEM file of who vouches for its TLS."""
+    """Where the service is, and the token that it is shown.
+
+    Files in PEM: `authority` of who vouches for its TLS, `certificate` and `key` of the caller where TLS shall show who
+    he is.
+    """
 
     address: str
     token: str = field(default="", repr=False)
     authority: str = ""
+    certificate: str = ""
+    key: str = ""
 
     def read(self, path: str) -> dict[str, Any]:
         """Return the data of a path.
@@ -150,12 +156,15 @@ class Client:
         return http.client.HTTPConnection(host, port or 8200, timeout=TIMEOUT_S)
 
     def _tls(self) -> ssl.SSLContext:
+        place = self.authority
         try:
-            return ssl.create_default_context(cafile=self.authority or None)
-        except (OSError, ssl.SSLError) as error:
-            raise ServiceError(
-                f"expected certificates in PEM, got '{_reason(error)}'", place=self.authority or "VAULT_CACERT"
-            ) from error
+            made = ssl.create_default_context(cafile=self.authority or None)
+            if self.certificate:
+                place = self.certificate
+                made.load_cert_chain(self.certificate, self.key or None, password="")
+        except (OSError, ValueError) as error:
+            raise ServiceError(f"expected certificates and keys in PEM, got '{_reason(error)}'", place=place) from error
+        return made
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -41,22 +41,33 @@ _DIGEST = click.option("--sha256", metavar="HEX", help=tr("Of a document that wa
 
 
 @keystore_group.command("login")
-@click.argument("user")
-@click.option("--mount", default="userpass", show_default=True, help="Where user names are mounted, below auth/.")
+@click.argument("user", required=False)
+@click.option("--mount", metavar="PATH", help="Where the way to log in is mounted; default: userpass, or cert.")
+@click.option("--role", metavar="NAME", help="Role of a login by certificate; default: the first that fits.")
 @click.option("--password-file", type=_FILE, metavar="FILE", help="One line; default: it is asked for.")
 @address_option
-def login(user: str, mount: str, password_file: Path | None, vault_address: str | None) -> None:
-    """Log in at a served keystore by name and password; the token is kept in ~/.vault-token, mode 0600.
+def login(
+    user: str | None, mount: str | None, role: str | None, password_file: Path | None, vault_address: str | None
+) -> None:
+    """Log in at a served keystore: as USER with a password, or without USER by $VAULT_CLIENT_CERT, $VAULT_CLIENT_KEY.
+
+    The token is kept in $VAULT_TOKEN_FILE or ~/.vault-token, mode 0600.
 
     \b
-    Example:
+    Examples:
       ferry keystore login alice
+      VAULT_CLIENT_CERT=alice.crt VAULT_CLIENT_KEY=alice.key ferry keystore login
     """  # noqa: D301
     client = open_client(vault_address, with_token=False)
-    token = client.log_in(
-        f"auth/{mount}/login/{user}",
-        password=read_secret(password_file, tr("Password", "密码"), "--password-file FILE"),
-    )
+    if user is not None:
+        password = read_secret(password_file, tr("Password", "密码"), "--password-file FILE")
+        token = client.log_in(f"auth/{mount or 'userpass'}/login/{user}", password=password)
+    elif client.certificate:
+        token = client.log_in(f"auth/{mount or 'cert'}/login", **({"name": role} if role else {}))
+    else:
+        raise click.UsageError(
+            tr("expected USER or VAULT_CLIENT_CERT, got neither", "须给出 USER 或 VAULT_CLIENT_CERT")
+        )
     disk.write(token_path(), token.encode("ascii", "replace") + b"\n")
     _say(tr(f"Logged in; the token is in {token_path()}", f"已登录；令牌保存在 {token_path()}"))
 

@@ -151,6 +151,8 @@ def open_client(address: str | None, *, with_token: bool = True) -> Client:
         address=address or os.environ.get("VAULT_ADDR") or DEFAULT_ADDRESS,
         token=_token() if with_token else "",
         authority=os.environ.get("VAULT_CACERT", ""),
+        certificate=os.environ.get("VAULT_CLIENT_CERT", ""),
+        key=os.environ.get("VAULT_CLIENT_KEY", ""),
     )
 
 

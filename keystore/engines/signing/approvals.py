@@ -50,8 +50,8 @@ class Standing:
         """Return in words who is missing."""
         names = ", ".join(one.operator for one in self.approved)
         return (
-            f"expected approvals of {what} by {self.demanded} operators, got {len(self.approved)}"
-            f"{f' ({names})' if names else ''}: missing {self.missing} of {', '.join(self.others) or 'nobody'}"
+            f"expected approvals of {what} by {self.demanded} operator{'s' * (self.demanded > 1)}, got {len(self.approved)}"
+            f"{f' ({names})' if names else ''}: missing {self.missing} of {', '.join(self.others) or 'nobody else'}"
         )
 
 

@@ -155,6 +155,10 @@ def test_the_daemon_comes_back_by_an_hsm(made: Daemon, tmp_path: Path, token: tu
     disk.write(tmp_path / "pin", b"000000")
     _refuses(made, f"{place}: expected the token to do that, got 'pin incorrect'")
     disk.write(tmp_path / "pin", PIN.encode())
+    path = made.data / "custody/hsm.json"
+    path.write_text(document.replace('"ciphertext": "', '"ciphertext": "AAAA'))
+    _refuses(made, f"{place}: expected the token to do that, got '")
+    path.write_text(document)
     shutil.rmtree(tmp_path / "tokens")
     (tmp_path / "tokens").mkdir()
     _refuses(made, f"{place}: expected the token to do that, got 'no such token")

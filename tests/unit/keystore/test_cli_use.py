@@ -107,5 +107,6 @@ def test_a_bad_authority_is_told(tmp_path: Path) -> None:
     with pytest.raises(ServiceError) as caught:
         Client(address="https://127.0.0.1:9", authority=str(tmp_path / "none.pem")).read("sys/health")
     assert (
-        str(caught.value) == f"{tmp_path / 'none.pem'}: expected certificates in PEM, got 'no such file or directory'"
+        str(caught.value)
+        == f"{tmp_path / 'none.pem'}: expected certificates and keys in PEM, got 'no such file or directory'"
     )

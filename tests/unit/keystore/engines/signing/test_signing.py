@@ -225,7 +225,7 @@ def test_one_approval_is_another_persons(mounted):
     mounted.get("keys/k", products="*", approvals=1, operators=f"{ALICE},{BOB}")
     propose(by(mounted, ALICE))
     mounted.get(f"approvals/k/{DIGEST}")
-    assert refused(mounted, DATA)[1].endswith(f"by 1 operators, got 0: missing 1 of {BOB}")
+    assert refused(mounted, DATA)[1].endswith(f"by 1 operator, got 0: missing 1 of {BOB}")
     by(mounted, BOB).get(f"approvals/k/{DIGEST}")
     sign(by(mounted, ALICE), DATA)
 
