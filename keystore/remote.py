@@ -8,7 +8,7 @@ from keystore import document
 from keystore.client import Client
 from keystore.errors import ServiceError
 from keystore.public import VerifyingKey, read_public
-from keystore.subject import read_document, read_message
+from keystore.subject import NO_REVOCATIONS, read_document, read_message
 
 MOUNT = "signing"
 
@@ -51,9 +51,11 @@ class ServiceSigner:
 
         Raises: KeystoreError where its policy can never allow it.
         """
-        digest = read_document(document_bytes).sha256
+        found = read_document(document_bytes)
+        if found.kind == NO_REVOCATIONS:
+            return
         fields = {"document": document.encode_base64(document_bytes)}
-        self._client.write(f"{self._mount}/proposals/{self._name}/{digest}", **fields)
+        self._client.write(f"{self._mount}/proposals/{self._name}/{found.sha256}", **fields)
 
     def sign(self, message: bytes) -> bytes:
         """Return the service's signature, once it was verified here.

@@ -42,7 +42,9 @@ _CREDS_S = 60.0
 def means_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that name the means of custody."""
     for decorate in (
-        click.option("--pin-file", type=_FILE, metavar="FILE", help="PIN of the token, in a file of mode 0600."),
+        click.option(
+            "--pin-file", type=_FILE, metavar="FILE", help="PIN of the token, in a file of mode 0600; default: asked."
+        ),
         click.option("--key-label", default="ferry-root", show_default=True, help="Key on the token; made if absent."),
         click.option("--token", default="", metavar="LABEL", help="Label of the PKCS#11 token."),
         click.option("--pkcs11-module", type=_FILE, metavar="FILE", help="The vendor's PKCS#11 library."),
@@ -74,7 +76,7 @@ def means_of(
         module=pkcs11_module,
         token=token,
         label=key_label,
-        pin_file=pin_file,
+        pin=lambda: read_secret(pin_file, tr("PIN of the token", "令牌 PIN"), "--pin-file FILE"),
     )
 
 
@@ -122,8 +124,9 @@ def add(name: str, kind: str, data: Path, shares: tuple[Path, ...], credential: 
         --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pin-file /etc/ferry/hsm.pin
     """  # noqa: D301
     seal = _seal_in(data)
-    custodian = _credential_custodian(seal, kind, credential) if credential else _custodian(seal, kind, means)
+    keeping.expect_none(data, name)
     root_key = seal.open_root(sealing.join(_shares(shares, seal.threshold)))
+    custodian = _credential_custodian(seal, kind, credential) if credential else _custodian(seal, kind, means)
     made = keeping.add(data, name, custodian, seal, root_key, datetime.now(UTC))
     _say(tr(f"Custody '{made.name}' ({made.kind}) keeps the root key too", f"托管“{made.name}”（{made.kind}）已添加"))
 

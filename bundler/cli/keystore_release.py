@@ -25,12 +25,15 @@ from bundler.cli.service import (
     use_policy,
 )
 from bundler.errors import HostError
+from bundler.model.trust import parse_trust
 from keystore import disk, document
+from keystore.client import Client
 from keystore.engines.signing.keys import told_use
+from keystore.envelope import parse_envelope
 from keystore.errors import KeystoreError
 from keystore.file import FileKeystore
 from keystore.remote import MOUNT
-from keystore.subject import Document, read_document
+from keystore.subject import NO_REVOCATIONS, Document, read_document
 
 __all__ = ["keystore_group"]
 
@@ -132,28 +135,31 @@ def policy(
 @_YES
 @address_option
 def approve(key: str, file: Path | None, sha256: str | None, yes: bool, vault_address: str | None) -> None:
-    """Approve that KEY signs a document: a bundle or manifest in FILE, or one that was proposed.
+    """Approve that KEY signs a document: one in FILE, or one that was proposed.
 
-    The bundle itself is not verified: run `ferry verify` first. Your token must be that of your own login.
+    Of a bundle it is the manifest, and the list of revoked keys where it carries one. The bundle itself is not
+    verified: run `ferry verify` first. Your token must be that of your own login.
 
     \b
     Examples:
       ferry keystore approve vault:release agentscope.tar
       ferry keystore approve vault:release --sha256 6f0c...
     """  # noqa: D301
-    client, (mount, name) = open_client(vault_address), parse_reference(key)
-    data = None if file is None else _document_in(file)
-    if (data is None) == (sha256 is None):
+    if (file is None) == (sha256 is None):
         raise click.UsageError(tr("expected FILE or --sha256, one of them", "FILE 与 --sha256 须且只能给出一个"))
-    if data is not None:
-        digest = read_document(data).sha256
-        found = client.write(f"{mount}/proposals/{name}/{digest}", document=document.encode_base64(data))
-    else:
-        found = client.read(f"{mount}/proposals/{name}/{sha256}")
-    _print_proposal(found)
-    if not yes and not _agreed(tr("Approve that?", "批准？")):
-        raise click.Abort
-    _print_standing(client.write(f"{mount}/approvals/{name}/{found['sha256']}"))
+    client, (mount, name) = open_client(vault_address), parse_reference(key)
+    digests = [sha256] if file is None else [_propose(client, mount, name, data) for data in _documents_in(file)]
+    for digest in digests:
+        _print_proposal(client.read(f"{mount}/proposals/{name}/{digest}"))
+        if not yes and not _agreed(tr("Approve that?", "批准？")):
+            raise click.Abort
+        _print_standing(client.write(f"{mount}/approvals/{name}/{digest}"))
+
+
+def _propose(client: Client, mount: str, name: str, data: bytes) -> str:
+    digest = read_document(data).sha256
+    client.write(f"{mount}/proposals/{name}/{digest}", document=document.encode_base64(data))
+    return digest
 
 
 @keystore_group.command("withdraw")
@@ -219,17 +225,23 @@ def _agreed(question: str) -> bool:
     return click.confirm(question, err=True)
 
 
-def _document_in(path: Path) -> bytes:
-    """Return the manifest of a bundle, or the file itself where it is a document."""
+def _documents_in(path: Path) -> list[bytes]:
+    """Return what is signed of a bundle, or the document in a file, out of its envelope where it has one."""
     try:
         with path.open("rb") as stream:
-            if stream.read(1) != b"{":
+            if stream.read(1) == b"{":
                 stream.seek(0)
-                return read_head(stream).manifest
+                return [_unwrapped(stream.read(_DOCUMENT_BYTES))]
             stream.seek(0)
-            return stream.read(_DOCUMENT_BYTES)
+            head = read_head(stream)
     except OSError as error:
         raise HostError(f"the file cannot be read: {error.strerror}", place=str(path)) from error
+    listed = parse_envelope(parse_trust(head.trust).revocations).payload
+    return [head.manifest, *([listed] if read_document(listed).kind != NO_REVOCATIONS else [])]
+
+
+def _unwrapped(data: bytes) -> bytes:
+    return parse_envelope(data).payload if "payloadType" in document.parse(data, "document") else data
 
 
 def _print_use(found: Mapping[str, Any]) -> None:

@@ -83,10 +83,19 @@ def add(directory: Path, name: str, custodian: Custodian, seal: Seal, root_key: 
     made = Custody(name=name, kind=custodian.kind, store=seal.store, created=now, form=form)
     disk.make_directory(path.parent)
     with disk.locked(path.parent):
-        if disk.exists(path):
-            raise KeystoreError(f"expected no custody {name!r}, got one", place=str(path), hint="take another name")
+        expect_none(directory, name)
         disk.write(path, made.encode())
     return made
+
+
+def expect_none(directory: Path, name: str) -> None:
+    """Refuse a name that is taken.
+
+    Raises: KeystoreError.
+    """
+    path = _path(directory, name)
+    if disk.exists(path):
+        raise KeystoreError(f"expected no custody {name!r}, got one", place=str(path), hint="take another name")
 
 
 def remove(directory: Path, name: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from keystore import disk
 from keystore.custody import keyfile, passphrase, pkcs11
 from keystore.custody.custodian import Custodian
 from keystore.errors import KeystoreError
@@ -22,7 +21,7 @@ class Means:
     module: Path | None = None
     token: str = ""
     label: str = "ferry-root"
-    pin_file: Path | None = None
+    pin: Callable[[], str] | None = None
 
 
 def _passphrase(means: Means) -> Custodian:
@@ -38,14 +37,12 @@ def _key_file(means: Means) -> Custodian:
 
 
 def _pkcs11(means: Means) -> Custodian:
-    if means.module is None or means.pin_file is None or not means.token:
+    if means.module is None or means.pin is None or not means.token:
         raise KeystoreError(
             "expected a PKCS#11 library, a token and a PIN, got less",
             hint="name all: --pkcs11-module FILE --token LABEL --pin-file FILE",
         )
-    disk.check_private_file(means.pin_file)
-    pin = disk.read(means.pin_file).decode("utf-8", "replace").strip()
-    return pkcs11.Pkcs11Custodian(module=means.module, token=means.token, label=means.label, pin=pin)
+    return pkcs11.Pkcs11Custodian(module=means.module, token=means.token, label=means.label, pin=means.pin())
 
 
 KINDS: Mapping[str, Callable[[Means], Custodian]] = {

@@ -49,8 +49,9 @@ class Standing:
     def refusal(self, what: str) -> str:
         """Return in words who is missing."""
         names = ", ".join(one.operator for one in self.approved)
+        whose = f"{self.demanded} operator{'s' if self.demanded > 1 else ''}"
         return (
-            f"expected approvals of {what} by {self.demanded} operator{'s' * (self.demanded > 1)}, got {len(self.approved)}"
+            f"expected approvals of {what} by {whose}, got {len(self.approved)}"
             f"{f' ({names})' if names else ''}: missing {self.missing} of {', '.join(self.others) or 'nobody else'}"
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hvac
 import pytest
-from bundles import SIGNER, packed, small_bundle, small_manifest
+from bundles import NOBODY, OFFICER, SIGNER, packed, signed_again, small_bundle, small_manifest
 from click.testing import CliRunner, Result
 from daemon import Daemon, served
 from trusted import root_document
@@ -158,6 +158,7 @@ def _audited(house: House, digest: str) -> None:
         ("userpass-builder", "proposals", ""),
         ("userpass-builder", "sign", refusal),
         ("userpass-alice", "proposals", ""),
+        ("userpass-alice", "proposals", ""),
         ("userpass-alice", "approvals", ""),
         ("userpass-alice", "proposals", ""),
         ("userpass-alice", "approvals", ""),
@@ -249,6 +250,32 @@ def test_a_root_document_is_signed_by_an_officers_key(house: House) -> None:
     told = house.run("root", *words, token=house.daemon.root).exception
     assert str(told) == f"{house.daemon.url}: expected a document of the kinds 'revocations', 'root', got 'bundle'"
     assert officer["keyid"] == public.keyid
+
+
+def test_a_list_of_revoked_keys_is_approved_with_its_bundle(house: House) -> None:
+    words = ("--product", "*", "--approvals", 1, "--operator", "userpass/alice")
+    house.said("root", "keystore", "generate", "vault:listed", *words, token=house.daemon.root)
+    public = ServiceSigner(Client(address=house.daemon.url, token=house.daemon.root), "signing", "listed").public
+    root = root_document(1, [OFFICER], [SIGNER, Holder(public)], threshold=2)
+    (house.folder / "listed.root.json").write_bytes(root)
+    bundle, listed = house.folder / "listed.tar", house.folder / "listed.revocations.json"
+    listed.write_bytes(NOBODY)
+    bundle.write_bytes(signed_again(small_bundle(expires=""), SIGNER, roots=(root,), revocations=NOBODY))
+    sign = ("sign", bundle, "--key", "vault:listed", "--trust", house.folder / "listed.root.json")
+    assert isinstance(house.run("root", *sign, token=house.daemon.root).exception, ServiceError)
+    waiting = house.said("carol", "keystore", "pending", "--json")
+    found = sorted(one["kind"] for one in json.loads(waiting) if one["key"] == "listed")
+    assert found == ["bundle", "revocations"]
+    told = house.said("alice", "keystore", "approve", "vault:listed", bundle, "--yes").splitlines()
+    assert [line for line in told if line.startswith("listed")] == [
+        "listed  sample 1.0 (linux/amd64), sequence 1",
+        "listed  revocations version 1",
+    ]
+    assert house.said("alice", "keystore", "approve", "vault:listed", listed, "--yes").splitlines()[-1] == (
+        "  ready to be signed"
+    )
+    house.said("root", *sign, token=house.daemon.root)
+    assert house.run("root", "verify", bundle, "--trust", house.folder / "listed.root.json").exit_code == 0
 
 
 @dataclass(frozen=True)
