@@ -10,8 +10,6 @@ from keystore.errors import ServiceError
 from keystore.public import VerifyingKey, read_public
 from keystore.subject import NO_REVOCATIONS, read_document, read_message
 
-MOUNT = "signing"
-
 
 class ServiceSigner:
     """Sign with a key of a signing mount; `introduce` proposes a document, so that operators can approve it."""

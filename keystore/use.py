@@ -81,6 +81,18 @@ class Use:
             }
         )
 
+    def told(self) -> dict[str, object]:
+        """Return the policy as the API and the commands tell it."""
+        return {
+            "number": self.number,
+            "products": list(self.products),
+            "kinds": list(self.kinds),
+            "until": moment.stamp(self.until) if self.until else "",
+            "approvals": self.approvals,
+            "operators": list(self.operators),
+            "approval_ttl": self.approval_s,
+        }
+
     @classmethod
     def parse(cls, data: bytes, place: str = "use") -> Use:
         """Return the policy of a document that `encode` has written.

@@ -247,6 +247,8 @@ def generate(
       ferry keystore generate vault:release --product agentscope --until 2027-12-31T00:00:00Z \\
         --approvals 2 --operator userpass/alice --operator userpass/bob --operator userpass/carol
     """  # noqa: D301
+    if private_key is not None:
+        disk.check_private_file(private_key)
     pem = None if private_key is None else disk.read(private_key)
     if is_served(name):
         public = make_served(name, vault_address, algorithm, pem, use_fields(**use))

@@ -14,7 +14,6 @@ from bundler.cli.keystore_release import keystore_group
 from bundler.cli.messages import tr
 from bundler.cli.password import read_secret
 from bundler.cli.service import address_option, open_client
-from bundler.run import run
 from keystore import disk, moment
 from keystore.barrier import sealing
 from keystore.barrier.database import FILE, Database
@@ -261,6 +260,8 @@ def _credential_custodian(seal: Seal, kind: str, credential: Path) -> Custodian:
     """Return the custodian of a new key that systemd-creds alone keeps, encrypted by this host or its TPM2."""
     if kind != keyfile.KIND:
         raise click.UsageError(tr("--systemd-creds goes with --kind keyfile", "--systemd-creds 仅用于 --kind keyfile"))
+    from bundler.run import run
+
     line = keyfile.new_key()
     run(
         ["systemd-creds", "encrypt", f"--name={_CREDENTIAL}", "-", credential],

@@ -1,4 +1,7 @@
-"""`ferry keystore` for keys of a served keystore: log in, mount, use policies, proposals, approvals."""
+"""`ferry keystore` for keys of a served keystore: log in, mount, use policies, proposals, approvals.
+
+What only some commands need is imported by them: the daemon starts through this module too, and should stay small.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,15 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundler.archive import read_head
 from bundler.cli.keystore import keystore_dir, keystore_group, read_passphrase
 from bundler.cli.messages import tr
 from bundler.cli.password import read_secret
 from bundler.cli.service import (
+    MOUNT,
     address_option,
     is_served,
     open_client,
@@ -25,15 +28,12 @@ from bundler.cli.service import (
     use_policy,
 )
 from bundler.errors import HostError
-from bundler.model.trust import parse_trust
 from keystore import disk, document
-from keystore.client import Client
-from keystore.engines.signing.keys import told_use
-from keystore.envelope import parse_envelope
 from keystore.errors import KeystoreError
 from keystore.file import FileKeystore
-from keystore.remote import MOUNT
-from keystore.subject import NO_REVOCATIONS, Document, read_document
+
+if TYPE_CHECKING:
+    from keystore.client import Client
 
 __all__ = ["keystore_group"]
 
@@ -157,6 +157,8 @@ def approve(key: str, file: Path | None, sha256: str | None, yes: bool, vault_ad
 
 
 def _propose(client: Client, mount: str, name: str, data: bytes) -> str:
+    from keystore.subject import read_document
+
     digest = read_document(data).sha256
     client.write(f"{mount}/proposals/{name}/{digest}", document=document.encode_base64(data))
     return digest
@@ -216,7 +218,7 @@ def _policy_here(directory: Path, key: str, passphrase_file: Path | None, use: M
         click.echo(f"{key}  {told['fingerprint']}  {public.keyid}")
         click.echo(tr("  no policy: the key signs everything", "  无策略：该密钥可签任何内容"))
     else:
-        _print_use({**told, "use": told_use(before)})
+        _print_use({**told, "use": before.told()})
 
 
 def _agreed(question: str) -> bool:
@@ -227,6 +229,11 @@ def _agreed(question: str) -> bool:
 
 def _documents_in(path: Path) -> list[bytes]:
     """Return what is signed of a bundle, or the document in a file, out of its envelope where it has one."""
+    from bundler.archive import read_head
+    from bundler.model.trust import parse_trust
+    from keystore.envelope import parse_envelope
+    from keystore.subject import NO_REVOCATIONS, read_document
+
     try:
         with path.open("rb") as stream:
             if stream.read(1) == b"{":
@@ -241,6 +248,8 @@ def _documents_in(path: Path) -> list[bytes]:
 
 
 def _unwrapped(data: bytes) -> bytes:
+    from keystore.envelope import parse_envelope
+
     return parse_envelope(data).payload if "payloadType" in document.parse(data, "document") else data
 
 
@@ -267,6 +276,8 @@ def _print_use(found: Mapping[str, Any]) -> None:
 
 def _print_proposal(found: Mapping[str, Any]) -> None:
     """Show what would be signed; what the service says of it was read from the document."""
+    from keystore.subject import Document
+
     names = Document.__dataclass_fields__
     click.echo(f"{found['key']}  {Document(**{name: found[name] for name in names}).told()}")
     click.echo(f"  sha256 {found['sha256']}")

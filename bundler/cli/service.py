@@ -6,21 +6,21 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bundler.cli.messages import tr
 from keystore import disk
-from keystore.client import Client
-from keystore.engines.body import Body
-from keystore.engines.signing.keys import use_of as parse_use
 from keystore.errors import KeystoreError
-from keystore.public import VerifyingKey
-from keystore.remote import MOUNT, ServiceSigner
 from keystore.use import KINDS, Use
 
-SCHEME = "vault:"
+if TYPE_CHECKING:
+    from keystore.client import Client
+    from keystore.public import VerifyingKey
+    from keystore.remote import ServiceSigner
+
+SCHEME, MOUNT = "vault:", "signing"
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
 TOKEN_FILE = ".vault-token"  # noqa: S105 (a file's name)
 _REFERENCE = re.compile(
@@ -118,7 +118,10 @@ def use_policy(keyid: str, number: int, **use: Any) -> Use:
 
     Raises: KeystoreError.
     """
-    return parse_use(Body(fields=use_fields(**use)), keyid, number)
+    from keystore.engines.body import Body
+    from keystore.engines.signing.keys import use_of
+
+    return use_of(Body(fields=use_fields(**use)), keyid, number)
 
 
 def is_served(key: str) -> bool:
@@ -147,6 +150,8 @@ def open_client(address: str | None, *, with_token: bool = True) -> Client:
 
     Raises: KeystoreError when there is no token.
     """
+    from keystore.client import Client
+
     return Client(
         address=address or os.environ.get("VAULT_ADDR") or DEFAULT_ADDRESS,
         token=_token() if with_token else "",
@@ -161,6 +166,8 @@ def open_served(key: str, address: str | None) -> ServiceSigner:
 
     Raises: KeystoreError.
     """
+    from keystore.remote import ServiceSigner
+
     return ServiceSigner(open_client(address), *parse_reference(key))
 
 
@@ -171,6 +178,8 @@ def make_served(
 
     Raises: KeystoreError.
     """
+    from keystore.remote import ServiceSigner
+
     mount, name = parse_reference(key)
     fields = {**use, "algorithm": algorithm}
     if private_key is not None:
@@ -185,6 +194,8 @@ def served_keys(mount: str, address: str | None) -> list[tuple[str, VerifyingKey
 
     Raises: KeystoreError.
     """
+    from keystore.remote import ServiceSigner
+
     client = open_client(address)
     return [(name, ServiceSigner(client, mount, name).public) for name in client.names(f"{mount}/keys")]
 

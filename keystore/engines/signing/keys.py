@@ -118,18 +118,5 @@ def described(key: SigningKey) -> dict[str, object]:
         "public_key": public.pem(),
         "created": moment.stamp(key.created),
         "certificates": list(key.certificates),
-        "use": told_use(key.use),
-    }
-
-
-def told_use(use: Use) -> dict[str, object]:
-    """Return a use policy as the API tells it."""
-    return {
-        "number": use.number,
-        "products": list(use.products),
-        "kinds": list(use.kinds),
-        "until": moment.stamp(use.until) if use.until else "",
-        "approvals": use.approvals,
-        "operators": list(use.operators),
-        "approval_ttl": use.approval_s,
+        "use": key.use.told(),
     }
