@@ -134,9 +134,14 @@ class Client:
         return answer.status, data
 
     def _connect(self) -> http.client.HTTPConnection:
-        parts = urllib.parse.urlsplit(self.address)
+        try:
+            parts = urllib.parse.urlsplit(self.address)
+        except ValueError:
+            parts = urllib.parse.urlsplit("")
         if parts.scheme == "unix":
             return _UnixConnection(parts.path)
+        if "@" in self.address:
+            raise ServiceError("expected an address without a name and a password, got one with them")
         try:
             host, port = parts.hostname or "", parts.port
         except ValueError:

@@ -9,6 +9,7 @@ from trusted import revocation_list, root_document
 
 from bundler.attest import sign
 from bundler.model.manifest import format_manifest
+from bundler.model.trust import TrustDocument, parse_trust
 from keystore.bound import BoundSigner
 from keystore.envelope import parse_envelope, signed_by
 from keystore.errors import KeystoreError, PassphraseError, UseError
@@ -49,6 +50,17 @@ def test_what_the_policy_does_not_allow_is_refused(signers):
     )
     root = parse_envelope(root_document(1, [OFFICER], [signers[0]])).message()
     assert bound(signers, kinds=("root",)).sign(root) == signers[0].sign(root)
+
+
+def test_all_that_a_bundle_carries_is_shown_before_the_first_signature(signers):
+    root = root_document(1, [OFFICER], [signers[0]])
+    carried = TrustDocument(roots=(root,), revocations=revocation_list(2, [], [OFFICER]), certificates=())
+    told = "^expected a document of the kinds 'bundle', got 'revocations'$"
+    with pytest.raises(UseError, match=told):
+        sign(DATA, bound(signers, products=("*",), kinds=("bundle",)), carried=carried)
+    _, _, trust = sign(DATA, bound(signers, products=("*",)), carried=carried)
+    signed = {keyid for keyid, _ in parse_envelope(parse_trust(trust).revocations).signatures}
+    assert signed == {OFFICER.keyid, signers[0].keyid}
 
 
 def test_the_policy_is_bound_to_the_seal(store_path, passphrase):

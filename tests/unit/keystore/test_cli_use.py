@@ -110,3 +110,24 @@ def test_a_bad_authority_is_told(tmp_path: Path) -> None:
         str(caught.value)
         == f"{tmp_path / 'none.pem'}: expected certificates and keys in PEM, got 'no such file or directory'"
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("https://alice:secret@host", "expected an address without a name and a password, got one with them"),
+        ("ftp://h", "expected an address such as https://HOST:8200 or unix:///run/ferry/vault.sock, got 'ftp://h'"),
+        (
+            "https://[x",
+            "expected an address such as https://HOST:8200 or unix:///run/ferry/vault.sock, got 'https://[x'",
+        ),
+        (
+            "unix:///" + "x" * 120,
+            f"unix:///{'x' * 120}: expected the keystore's service, got 'expected a path of at most 107 characters'",
+        ),
+    ],
+)
+def test_other_addresses_are_refused(address: str, message: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        Client(address=address, token="t").read("sys/health")
+    assert str(caught.value) == message
