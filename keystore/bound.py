@@ -19,7 +19,7 @@ class BoundSigner:
 
     def __init__(self, signer: Signer, use: Use, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._signer, self._use, self._clock = signer, use, clock
-        self._introduced: dict[tuple[str, str], Document] = {}
+        self._introduced: dict[str, Document] = {}
 
     def __repr__(self) -> str:
         return f"BoundSigner(keyid={self.keyid!r})"
@@ -41,7 +41,7 @@ class BoundSigner:
         """
         found = read_document(document)
         self._use.check(found, self._clock())
-        self._introduced[found.sha256, found.sm3] = found
+        self._introduced[found.sha256] = found
 
     def sign(self, message: bytes) -> bytes:
         """Return a signature over what the policy allows.
@@ -49,8 +49,9 @@ class BoundSigner:
         Raises: UseError.
         """
         found = read_message(message)
-        wanted = found.document or self._introduced.get((found.sha256, found.sm3))
+        wanted = found.document or self._introduced.get(found.sha256)
         if wanted is None:
             raise UseError("expected a statement about a manifest that was shown before, got one about another")
+        found.check_about(wanted)
         self._use.check(wanted, self._clock())
         return self._signer.sign(message)

@@ -24,7 +24,8 @@ USE_FORMAT = "ferry/use/v1"
 MANIFEST_NAME, SIGNATURE_NAME = "ferry.json", "ferry.json.sig"
 _MANIFEST = re.compile(r"ferry/bundle/v[0-9]{1,4}")
 _FIELDS = {"name": str, "version": str, "sequence": int, "platforms": list}
-_STATEMENT = {"_type": str, "subject": list}
+_STATEMENT = {"_type": str, "subject": list, "predicate": dict}
+_RECIPE = {"name": str, "version": str, "sequence": int}
 _STATEMENT_FORMAT = "https://in-toto.io/Statement/v1"
 _TEXT_CHARACTERS = 255
 _PAE = re.compile(rb"DSSEv1 (0|[1-9][0-9]{0,8}) ")
@@ -53,11 +54,22 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """A message to be signed: a document itself, or a statement that names one by its digests."""
+    """A message to be signed: a document itself, or a statement that names one by its digests and its recipe."""
 
     sha256: str
     sm3: str
     document: Document | None = None
+    recipe: tuple[str, str, int] = ("", "", 0)
+
+    def check_about(self, known: Document) -> None:
+        """Refuse a statement that says other things of a document than the document itself.
+
+        Raises: UseError.
+        """
+        if (self.sha256, self.sm3) != (known.sha256, known.sm3):
+            raise UseError("expected a statement with both digests of the document that was shown, got another")
+        if self.document is None and self.recipe != (known.product, known.version, known.sequence):
+            raise UseError(f"expected a statement about {known.told()}, got one that names another recipe")
 
 
 def read_message(message: bytes) -> Message:
@@ -154,4 +166,13 @@ def _statement(payload: bytes) -> Message:
     document.expect(names, [MANIFEST_NAME, SIGNATURE_NAME], "statement.subject: names")
     place = "statement.subject[0].digest"
     digest = document.fields(found["subject"][0].get("digest"), place, {"sha256": str, "sm3": str})
-    return Message(sha256=digest["sha256"], sm3=digest["sm3"])
+    return Message(sha256=digest["sha256"], sm3=digest["sm3"], recipe=_recipe(found["predicate"]))
+
+
+def _recipe(predicate: dict[str, Any]) -> tuple[str, str, int]:
+    place, found = "statement.predicate", predicate
+    for name in ("buildDefinition", "externalParameters", "recipe"):
+        found = document.fields(found, place, {name: dict}, exact=False)[name]
+        place = f"{place}.{name}"
+    told = document.fields(found, place, _RECIPE, exact=False)
+    return told["name"], told["version"], told["sequence"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from keystore import document
 from keystore.engines.body import encode_base64
-from keystore.engines.request import Answer, RequestError
+from keystore.engines.request import Answer
 from keystore.engines.routes import Call
 from keystore.engines.signing import approvals, proposals, record
 from keystore.engines.signing.proposals import Proposal
-from keystore.engines.signing.record import SigningKey
-from keystore.subject import NO_REVOCATIONS, Document, Message, read_message
+from keystore.subject import NO_REVOCATIONS, read_message
 
 
 def sign(call: Call) -> Answer:
@@ -18,8 +17,10 @@ def sign(call: Call) -> Answer:
     octets = call.body.octets("input")
     message = read_message(octets)
     document.expect(message.sha256, approvals.digest_of(call), "the digest of what is to be signed")
-    known = message.document or _proposed(call, key, message)
+    # Of a statement, product and version are read in the document that was proposed.
+    known = message.document or proposals.require(call.records, key, message.sha256)
     wanted = known.document if isinstance(known, Proposal) else known
+    message.check_about(wanted)
     key.use.check(wanted, call.now)
     approvals.expect(call, key, wanted)
     signer = key.signer
@@ -27,11 +28,3 @@ def sign(call: Call) -> Answer:
     if wanted.kind != NO_REVOCATIONS:
         proposals.note(call, key, known, "document" if message.document else "statement")
     return Answer(data={"signature": encode_base64(signature), "keyid": signer.keyid, "scheme": signer.public.scheme})
-
-
-def _proposed(call: Call, key: SigningKey, message: Message) -> Proposal | Document:
-    """Return the proposal that a statement is about: product and version are read there, not in the statement."""
-    found = proposals.require(call.records, key, message.sha256)
-    if found.document.sm3 != message.sm3:
-        raise RequestError("expected the SM3 of the document that was proposed, got another")
-    return found

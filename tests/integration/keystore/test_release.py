@@ -19,10 +19,11 @@ from trusted import root_document
 from bundler.archive import read_head
 from bundler.cli import ferry
 from bundler.errors import TrustError
+from bundler.model.manifest import format_manifest
 from keystore import audit, disk
 from keystore.client import Client
 from keystore.errors import KeystoreError, ServiceError
-from keystore.public import VerifyingKey
+from keystore.public import VerifyingKey, read_public
 from keystore.remote import ServiceSigner
 from keystore.trust import check_root
 
@@ -283,6 +284,28 @@ class Holder:
     """One whose key is elsewhere."""
 
     public: VerifyingKey
+
+
+def test_approvals_survive_a_restart(tmp_path: Path) -> None:
+    with served(tmp_path / "data") as daemon:
+        root = daemon.unsealed()
+        root.sys.enable_auth_method("userpass")
+        root.sys.create_or_update_policy("operator", _OPERATOR)
+        root.auth.userpass.create_or_update_user("alice", password="a password", policies=["operator"])
+        root.sys.enable_secrets_engine("signing")
+        root.write("signing/keys/k", algorithm="ed25519", products="*", approvals=1, operators="userpass/alice")
+        manifest = format_manifest(small_manifest([b"one"])[0])
+        digest, text = hashlib.sha256(manifest).hexdigest(), base64.b64encode(manifest).decode()
+        root.write_data(f"signing/proposals/k/{digest}", data={"document": text})
+        alice = daemon.client()
+        alice.auth.userpass.login("alice", "a password")
+        alice.write_data(f"signing/approvals/k/{digest}", data={})
+        daemon.kill()
+        daemon.start()
+        again = daemon.reopen(root.token)
+        found = again.write_data(f"signing/sign/k/{digest}", data={"input": text})["data"]
+        public = read_public(again.read("signing/keys/k")["data"]["public_key"])
+        public.verify(base64.b64decode(found["signature"]), manifest)
 
 
 def test_how_the_service_is_reached(house: House, tmp_path: Path) -> None:

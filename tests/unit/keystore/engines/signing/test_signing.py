@@ -164,8 +164,19 @@ def test_a_statement_is_about_one_proposed_manifest_alone(mounted):
     )
     found["subject"][0]["digest"]["sm3"] = sm3.sm3(OTHER).hex()
     assert refused(mounted, pae(PAYLOAD_TYPE, document.canonical(found))) == (
-        400,
-        "expected the SM3 of the document that was proposed, got another",
+        403,
+        "expected a statement with both digests of the document that was shown, got another",
+    )
+    found = json.loads(STATEMENT)
+    found["predicate"]["buildDefinition"]["externalParameters"]["recipe"]["version"] = "9.9"
+    assert refused(mounted, pae(PAYLOAD_TYPE, document.canonical(found))) == (
+        403,
+        "expected a statement about sample 1.0 (linux/amd64), sequence 1, got one that names another recipe",
+    )
+    del found["predicate"]["buildDefinition"]["externalParameters"]["recipe"]
+    assert refused(mounted, pae(PAYLOAD_TYPE, document.canonical(found))) == (
+        403,
+        "statement.predicate.buildDefinition.externalParameters.recipe: expected this field, got none",
     )
 
 
