@@ -21,7 +21,7 @@ from keystore.envelope import add_signature, parse_envelope, sign_envelope, sign
 from keystore.errors import KeystoreError, SignatureError
 from keystore.public import VerifyingKey
 from keystore.revocation import REVOCATIONS_TYPE, Revocations, open_revocations
-from keystore.signer import Signer
+from keystore.signer import Signer, introduce
 from keystore.trust import Role, check_root, satisfied, walk
 
 _SHOWN = 16
@@ -76,6 +76,7 @@ def sign(manifest: bytes, *signers: Signer, carried: TrustDocument | None = None
     revocations that are `carried` too; without any, an empty list of version 0.
     """
     parsed = parse_manifest(manifest)
+    present(signers, manifest, carried)
     first = next((one for one in signers if one.public.scheme == sm2.SCHEME), signers[0])
     detached = first.sign(manifest)
     envelope = sign_envelope(PAYLOAD_TYPE, make_statement(parsed, manifest, detached), signers)
@@ -85,6 +86,18 @@ def sign(manifest: bytes, *signers: Signer, carried: TrustDocument | None = None
     for signer in signers:
         carried = endorse(carried, signer)
     return detached, padded(envelope), padded(format_trust(carried))
+
+
+def present(signers: Sequence[Signer], manifest: bytes, carried: TrustDocument | None) -> None:
+    """Show signers that ask for it all that they are about to sign for, before the first signature is made.
+
+    So operators who must approve find the manifest and the list of revoked keys together.
+    """
+    introduce(signers, manifest)
+    if carried is not None and carried.revocations:
+        found = parse_envelope(carried.revocations)
+        signed = {keyid for keyid, _ in found.signatures}
+        introduce([signer for signer in signers if signer.keyid not in signed], found.payload)
 
 
 def endorse(carried: TrustDocument, signer: Signer) -> TrustDocument:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundler.archive import Head, head_places, pack_head, padding, read_head
-from bundler.attest import check, endorse
+from bundler.attest import check, endorse, present
 from bundler.errors import FerryError, HostError, IntegrityError, TrustError
 from bundler.model.manifest import HEAD_NAMES, Manifest
 from bundler.model.trust import TrustDocument, fill, format_trust, parse_trust
@@ -60,6 +60,7 @@ def cosign(
         manifest, _ = read_manifest(head, policy, now=now, few=True)
         signed = {keyid for keyid, _ in parse_envelope(head.envelope).signatures}
         if not (was_cut_off and signer.keyid in signed):
+            present([signer], head.manifest, parse_trust(head.trust))
             head = _signed(head, signer, certificates)
             _write(path, stream, head)
     keyids = tuple(keyid for keyid, _ in parse_envelope(head.envelope).signatures)

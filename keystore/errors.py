@@ -35,3 +35,15 @@ class StoreError(KeystoreError):
 
 class UnsealError(KeystoreError):
     """A key or its shares do not open the seal."""
+
+
+class UseError(KeystoreError):
+    """The use policy of a signing key does not allow what is asked."""
+
+
+class ServiceError(KeystoreError):
+    """The service that holds a key cannot be reached, or refuses; `status` is its HTTP status, 0 where none came."""
+
+    def __init__(self, message: str, *, status: int = 0, place: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, place=place, hint=hint)
+        self.status = status

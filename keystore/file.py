@@ -7,11 +7,12 @@ from pathlib import Path
 
 from keystore import algorithm, disk, record, seal
 from keystore.algorithm import Algorithm
-from keystore.errors import KeystoreError
+from keystore.errors import KeystoreError, UseError
 from keystore.hedged import FileSigner
 from keystore.public import VerifyingKey
 from keystore.record import KeyRecord, StoreRecord
 from keystore.signer import Signer
+from keystore.use import Use
 
 __all__ = ["FileKeystore", "FileSigner", "exists"]
 
@@ -99,6 +100,29 @@ class FileKeystore:
         Raises: PassphraseError, KeystoreError.
         """
         return self._read(name).unseal(passphrase, self._place(name))
+
+    def use(self, name: str) -> Use | None:
+        """Return the use policy of a key, None where it has none; whether it was altered shows at the unsealing.
+
+        Raises: KeystoreError.
+        """
+        return self._read(name).use
+
+    def limit(self, name: str, passphrase: str, use: Use) -> None:
+        """Put a key under a use policy, in place of the one before.
+
+        Approvals are refused: there is one passphrase here, and nobody to tell operators apart.
+        Raises: UseError, PassphraseError, KeystoreError.
+        """
+        if use.approvals:
+            raise UseError(
+                "expected a policy without approvals, as a key in files knows no operators, got one",
+                place="approvals",
+                hint="keep the key in a served keystore: ferry keystore generate vault:NAME --approvals 2 ...",
+            )
+        entry = self._read(name).with_use(use, passphrase, self._place(name))
+        with disk.locked(self.path):
+            disk.write(self._path(name), entry.encode())
 
     def certify(self, name: str, chain: bytes) -> None:
         """Keep a certificate chain in PEM beside its key, the signer's first; a chain kept before is replaced.

@@ -6,19 +6,22 @@ The formats are told byte for byte in `FORMAT.md`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from keystore import document, moment, seal
 from keystore.algorithm import BY_SCHEME, Algorithm
+from keystore.bound import BoundSigner
 from keystore.errors import KeystoreError
 from keystore.public import VerifyingKey, read_public
 from keystore.signer import Signer
+from keystore.use import Use
 
 STORE_FORMAT = "ferry-keystore"
 KEY_FORMAT = "ferry-key"
-VERSION = 1
+VERSION, WITH_USE = 1, 2
 CHECK_KIND = "passphrase-check"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _STORE = {"format": str, "version": int, "profile": str, "created": str, "check": dict}
@@ -32,6 +35,7 @@ _KEY = {
     "public": str,
     "sealed": dict,
 }
+_KEY_WITH_USE = {**_KEY, "use": str}
 
 
 def check_name(name: str) -> None:
@@ -87,21 +91,27 @@ class StoreRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyRecord:
-    """The contents of `keys/NAME.json`: a public key in clear, the secret of its algorithm sealed."""
+    """The contents of `keys/NAME.json`: a public key in clear, the secret of its algorithm sealed.
+
+    A use policy, where there is one, is bound to the seal: who changes or removes it needs the passphrase.
+    """
 
     name: str
     profile: str
     public: VerifyingKey
     sealed: dict[str, object]
+    use: Use | None = None
 
     @classmethod
-    def make(cls, name: str, algorithm: Algorithm, secret: bytes, passphrase: str, profile: str) -> KeyRecord:
+    def make(
+        cls, name: str, algorithm: Algorithm, secret: bytes, passphrase: str, profile: str, use: Use | None = None
+    ) -> KeyRecord:
         """Seal the secret of a key."""
         check_name(name)
         public = algorithm.signer(secret).public
-        associated = _key_associated(name, profile, public)
+        associated = _key_associated(name, profile, public, use)
         sealed = seal.seal(secret, passphrase, profile=profile, associated=associated)
-        return cls(name=name, profile=profile, public=public, sealed=sealed)
+        return cls(name=name, profile=profile, public=public, sealed=sealed, use=use)
 
     @classmethod
     def parse(cls, data: bytes, place: str, *, name: str, profile: str) -> KeyRecord:
@@ -109,7 +119,7 @@ class KeyRecord:
 
         Raises: KeystoreError, for an unknown format or version too.
         """
-        found = _parse(data, place, _KEY, KEY_FORMAT)
+        found = _parse(data, place, _KEY, KEY_FORMAT, {WITH_USE: _KEY_WITH_USE})
         for field, expected in (("name", name), ("profile", profile)):
             document.expect(found[field], expected, f"{place}.{field}")
         try:
@@ -118,34 +128,57 @@ class KeyRecord:
             raise KeystoreError(error.message, place=f"{place}.public", hint=error.hint) from error
         document.expect(found["kind"], BY_SCHEME[public.scheme].kind, f"{place}.kind")
         document.expect(found["keyid"], public.keyid, f"{place}.keyid")
-        return cls(name=name, profile=profile, public=public, sealed=found["sealed"])
+        use = Use.parse(found["use"].encode("ascii", "replace"), f"{place}.use") if "use" in found else None
+        return cls(name=name, profile=profile, public=public, sealed=found["sealed"], use=use)
 
     def encode(self) -> bytes:
         """Return the bytes of the record."""
         kind = BY_SCHEME[self.public.scheme].kind
-        head = {"format": KEY_FORMAT, "version": VERSION, "kind": kind, "name": self.name}
+        head = {"format": KEY_FORMAT, "version": _version(self.use), "kind": kind, "name": self.name}
         public = {"keyid": self.public.keyid, "public": self.public.pem()}
-        return document.readable({**head, **public, "profile": self.profile, "sealed": self.sealed})
+        bound = {} if self.use is None else {"use": self.use.encode().decode("ascii")}
+        return document.readable({**head, **public, **bound, "profile": self.profile, "sealed": self.sealed})
 
     def unseal(self, passphrase: str, place: str) -> Signer:
-        """Return what signs with the key; the public key in clear must be the secret's.
+        """Return what signs with the key, for what its use policy allows.
 
         Raises: PassphraseError, KeystoreError.
         """
+        signer = BY_SCHEME[self.public.scheme].signer(self._secret(passphrase, place))
+        return signer if self.use is None else BoundSigner(signer, self.use)
+
+    def with_use(self, use: Use, passphrase: str, place: str) -> KeyRecord:
+        """Return the record of the same key under another use policy.
+
+        Raises: PassphraseError, KeystoreError.
+        """
+        algorithm, secret = BY_SCHEME[self.public.scheme], self._secret(passphrase, place)
+        return KeyRecord.make(self.name, algorithm, secret, passphrase, self.profile, use)
+
+    def _secret(self, passphrase: str, place: str) -> bytes:
+        """Return the secret; the public key in clear must be its own."""
         place = f"{place}.sealed"
         algorithm = BY_SCHEME[self.public.scheme]
-        associated = _key_associated(self.name, self.profile, self.public)
+        associated = _key_associated(self.name, self.profile, self.public, self.use)
         secret = seal.unseal(self.sealed, passphrase, profile=self.profile, associated=associated, place=place)
         document.expect(len(secret), algorithm.secret_bytes, f"{place}: length")
-        signer = algorithm.signer(secret)
-        if signer.public != self.public:
+        if algorithm.signer(secret).public != self.public:
             raise KeystoreError("expected the private key of the public key in clear, got another", place=place)
-        return signer
+        return secret
 
 
-def _parse(data: bytes, place: str, shape: dict[str, type], format_name: str) -> dict[str, Any]:
+def _parse(
+    data: bytes,
+    place: str,
+    shape: dict[str, type],
+    format_name: str,
+    later: Mapping[int, dict[str, type]] | None = None,
+) -> dict[str, Any]:
+    """Parse a document of version 1, or of one of the `later` versions with their shapes."""
     found = document.fields(document.parse(data, place), place, {"format": str, "version": int}, exact=False)
     document.expect(found["format"], format_name, f"{place}.format")
+    if later and found["version"] in later:
+        return document.fields(found, place, later[found["version"]])
     document.expect(
         found["version"],
         VERSION,
@@ -167,7 +200,12 @@ def _store_associated(profile: str, created: str) -> bytes:
     )
 
 
-def _key_associated(name: str, profile: str, public: VerifyingKey) -> bytes:
+def _version(use: Use | None) -> int:
+    return VERSION if use is None else WITH_USE
+
+
+def _key_associated(name: str, profile: str, public: VerifyingKey, use: Use | None) -> bytes:
     kind = BY_SCHEME[public.scheme].kind
-    head = {"format": KEY_FORMAT, "version": VERSION, "kind": kind, "name": name}
-    return document.canonical({**head, "profile": profile, "keyid": public.keyid})
+    head = {"format": KEY_FORMAT, "version": _version(use), "kind": kind, "name": name}
+    bound = {} if use is None else {"use": use.encode().decode("ascii")}
+    return document.canonical({**head, **bound, "profile": profile, "keyid": public.keyid})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 from keystore.public import VerifyingKey
 
@@ -26,3 +27,25 @@ class Signer(Protocol):
         Raises: KeystoreError.
         """
         ...
+
+
+@runtime_checkable
+class Wary(Protocol):
+    """A signer whose key has a use policy: it must see a document before it signs a statement about it."""
+
+    def introduce(self, document: bytes) -> None:
+        """Take a document to be signed for.
+
+        Raises: KeystoreError where the key may not sign for it at all.
+        """
+        ...
+
+
+def introduce(signers: Iterable[Signer], document: bytes) -> None:
+    """Show a document to those signers that must see it before they sign a statement about it.
+
+    Raises: KeystoreError.
+    """
+    for signer in signers:
+        if isinstance(signer, Wary):
+            signer.introduce(document)

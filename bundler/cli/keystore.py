@@ -13,6 +13,16 @@ from typing import Any
 import click
 
 from bundler.cli.messages import tr
+from bundler.cli.service import (
+    address_option,
+    is_served,
+    make_served,
+    open_served,
+    served_keys,
+    use_fields,
+    use_options,
+    use_policy,
+)
 from keystore import disk, seal
 from keystore.algorithm import ALGORITHMS
 from keystore.errors import KeystoreError, PassphraseError
@@ -214,17 +224,44 @@ def init(directory: Path | None, profile: str, key: str, passphrase_file: Path |
 @_algorithm_option
 @_directory_option
 @_passphrase_option
-def generate(name: str, algorithm: str, directory: Path | None, passphrase_file: Path | None) -> None:
+@click.option("--private-key", type=_FILE, metavar="FILE", help="Take over this key, PKCS#8 in PEM, unencrypted.")
+@use_options
+@address_option
+def generate(
+    name: str,
+    algorithm: str,
+    directory: Path | None,
+    passphrase_file: Path | None,
+    private_key: Path | None,
+    vault_address: str | None,
+    **use: Any,
+) -> None:
     """Make one more signing key, of SM2 or, for sites without it, of Ed25519 or ECDSA P-256.
+
+    A key of a served keystore, vault:NAME, has a use policy from the start: without --product it signs no bundle.
 
     \b
     Examples:
       ferry keystore generate release-2027
       ferry keystore generate release-2027-ed --algorithm ed25519
+      ferry keystore generate vault:release --product agentscope --until 2027-12-31T00:00:00Z \\
+        --approvals 2 --operator userpass/alice --operator userpass/bob --operator userpass/carol
     """  # noqa: D301
-    path = keystore_dir(directory)
-    store = FileKeystore.open(path)
-    public = store.generate(name, read_passphrase(path, passphrase_file), algorithm)
+    if private_key is not None:
+        disk.check_private_file(private_key)
+    pem = None if private_key is None else disk.read(private_key)
+    if is_served(name):
+        public = make_served(name, vault_address, algorithm, pem, use_fields(**use))
+    else:
+        path = keystore_dir(directory)
+        store = FileKeystore.open(path)
+        passphrase = read_passphrase(path, passphrase_file)
+        if pem is None:
+            public = store.generate(name, passphrase, algorithm)
+        else:
+            public = store.import_pem(name, passphrase, pem)
+        if any(use.values()):
+            store.limit(name, passphrase, use_policy(public.keyid, 1, **use))
     _say(tr(f"Key '{name}': {public.keyid}", f"密钥“{name}”：{public.keyid}"))
 
 
@@ -252,7 +289,8 @@ def certify(name: str, chain: Path, directory: Path | None) -> None:
 @_directory_option
 @click.option("--fingerprint", is_flag=True, help="Show the short form to carry on paper instead.")
 @click.option("-o", "--output", type=_FILE, metavar="FILE", help="Write here instead of standard output.")
-def public(key: str, directory: Path | None, fingerprint: bool, output: Path | None) -> None:
+@address_option
+def public(key: str, directory: Path | None, fingerprint: bool, output: Path | None, vault_address: str | None) -> None:
     """Show a public key in PEM; no passphrase is needed.
 
     \b
@@ -260,7 +298,10 @@ def public(key: str, directory: Path | None, fingerprint: bool, output: Path | N
       ferry keystore public -o release.pub
       ferry keystore public --key release-2027 --fingerprint
     """  # noqa: D301
-    found = FileKeystore.open(keystore_dir(directory)).public(key)
+    if is_served(key):
+        found: VerifyingKey = open_served(key, vault_address).public
+    else:
+        found = FileKeystore.open(keystore_dir(directory)).public(key)
     text = f"{found.fingerprint()}\n" if fingerprint else found.pem()
     if output is None:
         click.echo(text, nl=False)
@@ -271,15 +312,21 @@ def public(key: str, directory: Path | None, fingerprint: bool, output: Path | N
 @keystore_group.command("list")
 @_directory_option
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_keys(directory: Path | None, as_json: bool) -> None:
+@click.option("--mount", metavar="PATH", help="List the keys of a served keystore that are mounted there: signing.")
+@address_option
+def list_keys(directory: Path | None, as_json: bool, mount: str | None, vault_address: str | None) -> None:
     """List the keys; no passphrase is needed.
 
     \b
-    Example:
+    Examples:
       ferry keystore list --json
+      ferry keystore list --mount signing
     """  # noqa: D301
-    store = FileKeystore.open(keystore_dir(directory))
-    rows = [_row(name, store.public(name)) for name in store.names()]
+    if mount is not None:
+        rows = [_row(name, public) for name, public in served_keys(mount, vault_address)]
+    else:
+        store = FileKeystore.open(keystore_dir(directory))
+        rows = [_row(name, store.public(name)) for name in store.names()]
     if as_json:
         click.echo(json.dumps(rows, indent=2, sort_keys=True))
         return

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from bundler.cli.keystore import keystore_group
+from bundler.cli.keystore_custody import keystore_group, means_of, means_options
 from bundler.cli.messages import tr
 from keystore.errors import KeystoreError
 
@@ -48,6 +49,8 @@ DEFAULT_ADDRESS = "127.0.0.1:8200"
     metavar="FILE",
     help="Unseal at the start with the shares in this file of mode 0600; give it once per file.",
 )
+@click.option("--unseal-with", metavar="NAME", help="Unseal at the start by this custody (ferry keystore custody add).")
+@means_options
 def serve(
     data: Path,
     listen: tuple[str, ...],
@@ -58,6 +61,8 @@ def serve(
     no_tls: bool,
     profile: str,
     unseal_from: tuple[Path, ...],
+    unseal_with: str | None,
+    **means: Any,
 ) -> None:
     """Serve secrets over Vault's HTTP API, until SIGTERM; SIGHUP begins new audit files.
 
@@ -66,6 +71,8 @@ def serve(
       ferry keystore serve --data /var/lib/ferry/vault --listen 127.0.0.1:8200 --no-tls
       ferry keystore serve --data /var/lib/ferry/vault --tls-cert host.crt --tls-key host.key
       ferry keystore serve --data /var/lib/ferry/vault --socket /run/ferry/vault.sock
+      ferry keystore serve --data /var/lib/ferry/vault --socket /run/ferry/vault.sock \\
+        --unseal-with stick --key-file /media/ferry/vault.key
     """  # noqa: D301
     from keystore.server.daemon import Options
     from keystore.server.daemon import serve as run
@@ -92,6 +99,8 @@ def serve(
             tls=tls,
             profile=profile,
             unseal_from=unseal_from,
+            custody=unseal_with or "",
+            means=means_of(profile, **means),
         ),
         _say,
     )

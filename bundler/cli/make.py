@@ -74,6 +74,7 @@ def build_command(
     keys: tuple[str, ...],
     keystore: Path | None,
     passphrase_file: Path | None,
+    vault_address: str | None,
     roots: tuple[Path, ...],
     revocations: Path | None,
     since: tuple[Path, ...],
@@ -84,8 +85,8 @@ def build_command(
     """Build a bundle."""
     known = read_all_since(since, receipt_key)
     directory = keystore_dir(keystore)
-    signers = open_signers(directory, keys, passphrase_file, yes=yes)
-    carried = read_carried(roots, revocations, held_certificates(directory, keys))
+    signers = open_signers(directory, keys, passphrase_file, yes=yes, address=vault_address)
+    carried = read_carried(roots, revocations, held_certificates(directory, keys, signers))
     chosen = parse_platform(platform) if platform else None
     with Shown() as progress, in_use(store_directory()):
         built = build(

@@ -11,6 +11,8 @@ import click
 
 from bundler.cli.messages import tr
 from bundler.errors import HostError, TrustError
+from keystore import disk
+from keystore.errors import PassphraseError
 
 
 def password_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,4 +58,24 @@ def _ask(twice: bool) -> str:
     again = tr("The same again", "再次输入")
     prompt = tr("Password of the archive", "压缩包密码")
     found: str = click.prompt(prompt, hide_input=True, confirmation_prompt=again if twice else False, err=True)
+    return found
+
+
+def read_secret(path: Path | None, question: str, option: str, *, twice: bool = False) -> str:
+    """Return a secret of the keystore: the one line of a file of mode 0600, else asked of a person.
+
+    Raises: PassphraseError when there is neither, KeystoreError for a file that others may read.
+    """
+    if path is not None:
+        disk.check_private_file(path)
+        lines = disk.read(path).decode("utf-8", "replace").splitlines()
+        if len(lines) != 1 or not lines[0]:
+            raise PassphraseError("expected one line of UTF-8 text, got something else", place=str(path))
+        return lines[0]
+    if not sys.stdin.isatty():
+        raise PassphraseError(
+            "expected a secret, got neither a file nor a terminal", place=question, hint=f"name a file: {option}"
+        )
+    again = tr("The same again", "再次输入")
+    found: str = click.prompt(question, hide_input=True, confirmation_prompt=again if twice else False, err=True)
     return found

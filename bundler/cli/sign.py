@@ -40,14 +40,15 @@ def sign_command(
     keys: tuple[str, ...],
     keystore: Path | None,
     passphrase_file: Path | None,
+    vault_address: str | None,
     as_json: bool,
     **choices: Any,
 ) -> None:
     """Sign bundles that are there."""
     policy = make_policy(**choices)
     directory = keystore_dir(keystore)
-    signers = open_signers(directory, keys, passphrase_file, yes=False)
-    certificates = held_certificates(directory, keys)
+    signers = open_signers(directory, keys, passphrase_file, yes=False, address=vault_address)
+    certificates = held_certificates(directory, keys, signers)
     for bundle in bundles:
         for signer in signers:
             signed = cosign(bundle, signer, policy, certificates=certificates, now=datetime.now(UTC))

@@ -12,11 +12,13 @@ import click
 
 from bundler.cli.keystore import DEFAULT_KEY, open_signer, read_passphrase
 from bundler.cli.messages import tr
+from bundler.cli.service import address_option, is_served, open_served
 from bundler.cli.trust import placed
 from bundler.errors import TrustError
 from bundler.model.trust import TrustDocument
 from keystore import disk
 from keystore.file import FileKeystore
+from keystore.remote import ServiceSigner
 from keystore.revocation import parse_revocations
 from keystore.signer import Signer
 from keystore.trust import check_root, walk
@@ -27,6 +29,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that name keys of the keystore."""
     for decorate in (
+        address_option,
         click.option("--passphrase-file", type=_FILE, help=tr("File that holds its passphrase.", "口令文件。")),
         click.option(
             "--keystore",
@@ -41,8 +44,8 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default=(DEFAULT_KEY,),
             show_default=True,
             help=tr(
-                "Name of a signing key; may be given several times.",
-                "签名密钥名称，可多次给出。",
+                "Name of a signing key, vault:NAME for one of a served keystore; may be given several times.",
+                "签名密钥名称，密钥服务中的密钥写作 vault:NAME；可多次给出。",
             ),
         ),
     ):
@@ -79,13 +82,23 @@ def carried_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_signers(
-    directory: Path, keys: Sequence[str], passphrase_file: Path | None, *, yes: bool
+    directory: Path, keys: Sequence[str], passphrase_file: Path | None, *, yes: bool, address: str | None = None
 ) -> tuple[Signer, ...]:
-    """Unseal signing keys under one passphrase, asked for once; the first may be made with its keystore.
+    """Return what signs with the keys: `vault:NAME` at the served keystore, others unsealed here under one passphrase.
 
+    The passphrase is asked for once; a single key here may be made with its keystore.
     Raises: KeystoreError.
     """
     names = tuple(dict.fromkeys(keys))
+    served = {name: open_served(name, address) for name in names if is_served(name)}
+    here = [name for name in names if name not in served]
+    opened = served | dict(zip(here, _open_here(directory, here, passphrase_file, yes=yes), strict=True))
+    return tuple(opened[name] for name in names)
+
+
+def _open_here(directory: Path, names: Sequence[str], passphrase_file: Path | None, *, yes: bool) -> tuple[Signer, ...]:
+    if not names:
+        return ()
     if len(names) == 1:
         return (open_signer(directory, names[0], passphrase_file, yes=yes),)
     store = FileKeystore.open(directory)
@@ -95,10 +108,13 @@ def open_signers(
     return tuple(store.signer(name, passphrase) for name in names)
 
 
-def held_certificates(directory: Path, keys: Sequence[str]) -> tuple[bytes, ...]:
-    """Return the certificates of the first key that has some."""
-    store = FileKeystore.open(directory)
-    return next((found for name in keys if (found := store.certificates(name))), ())
+def held_certificates(directory: Path, keys: Sequence[str], signers: Sequence[Signer] = ()) -> tuple[bytes, ...]:
+    """Return the certificates of the first key that has some; those of served keys come with their signers."""
+    here = [name for name in keys if not is_served(name)]
+    store = FileKeystore.open(directory) if here else None
+    found = (store.certificates(name) for name in here) if store else iter(())
+    served = (one.certificates for one in signers if isinstance(one, ServiceSigner))
+    return next(filter(None, (*found, *served)), ())
 
 
 def read_carried(

@@ -13,11 +13,13 @@ import click
 
 from bundler.cli.keystore import DEFAULT_KEY, keystore_dir, open_signer
 from bundler.cli.messages import tr
+from bundler.cli.service import address_option, is_served, open_served
 from keystore import disk, moment
 from keystore.envelope import add_signature, parse_envelope, signed_by, unsigned_envelope
 from keystore.errors import KeystoreError, SignatureError
 from keystore.public import VerifyingKey, read_public
 from keystore.revocation import REVOCATIONS_TYPE, Revocations, open_revocations, parse_revocations
+from keystore.signer import Signer, introduce
 from keystore.trust import ROOT_TYPE, Revocation, Role, Root, check_root, parse_root, walk
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -213,11 +215,16 @@ def revoke(keyids: tuple[str, ...], reason: str, previous: Path | None, output: 
 @click.option("--key", metavar="NAME", default=DEFAULT_KEY, show_default=True)
 @click.option("--keystore", "directory", type=click.Path(file_okay=False, path_type=Path), metavar="DIR")
 @click.option("--passphrase-file", type=_FILE, metavar="FILE")
-def sign(file: Path, key: str, directory: Path | None, passphrase_file: Path | None) -> None:
+@address_option
+def sign(file: Path, key: str, directory: Path | None, passphrase_file: Path | None, vault_address: str | None) -> None:
     """Sign in place; what is signed is parsed first."""
     envelope = disk.read(file)
     found = placed(file, lambda: _parse(envelope))
-    signer = open_signer(keystore_dir(directory), key, passphrase_file, yes=False)
+    if is_served(key):
+        signer: Signer = open_served(key, vault_address)
+    else:
+        signer = open_signer(keystore_dir(directory), key, passphrase_file, yes=False)
+    introduce([signer], parse_envelope(envelope).payload)
     if isinstance(found, Root) and signer.keyid not in {member.keyid for member in found.root.keys}:
         _say(
             tr(

@@ -68,6 +68,12 @@ class Token:
         """Whether the token outlives its parent."""
         return not self.parent
 
+    @property
+    def identity(self) -> str:
+        """Who logged in for it, as 'userpass/alice'; empty where no login gave it, so also for the child of one."""
+        mount = self.mount.removeprefix("auth/")
+        return mount + self.alias if self.entity and self.alias and mount != "token/" else ""
+
     def left(self, now: int) -> int:
         """Return the seconds that are left to it, 0 where it never ends."""
         return max(0, self.expires - now) if self.expires else 0

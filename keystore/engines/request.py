@@ -49,7 +49,8 @@ class Request:
     """One request to an engine, already authenticated and allowed.
 
     `path` is relative to the mount, without a slash at either end; `data` is the JSON body or the query, parsed.
-    `token` is a stable id of the caller's token (never the token itself), `user` its display name.
+    `token` is a stable id of the caller's token (never the token itself), `user` its display name. `identity` names
+    who logged in, as 'userpass/alice', and `entity` is its id; both are empty for a token that no login gave.
     """
 
     operation: Operation
@@ -58,6 +59,8 @@ class Request:
     data: Mapping[str, object] = field(default_factory=dict)
     token: str = ""
     user: str = ""
+    identity: str = ""
+    entity: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

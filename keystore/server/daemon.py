@@ -9,10 +9,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keystore import disk
+from keystore.custody import keeping
+from keystore.custody.kinds import Means, custodian_of
 from keystore.errors import KeystoreError
 from keystore.server import listener
 from keystore.server.connection import Connection, factory
@@ -40,6 +42,8 @@ class Options:
     tls: Tls | None = None
     profile: str = "gm"
     unseal_from: Sequence[Path] = ()
+    custody: str = ""
+    means: Means | None = None
     connections: int = 1024
 
 
@@ -132,7 +136,13 @@ class _Daemon:
             self._tell(f"error: {error}")
 
     def _unseal(self, core: Core) -> None:
-        """Enter the shares that the operator left where the daemon may read them."""
+        """Unseal by the custody that the operator named, or enter the shares that he left where we may read them."""
+        if self._options.custody and self._options.means and core.initialised:
+            custody = keeping.read(core.directory, self._options.custody)
+            means = replace(self._options.means, profile=core.seal.profile)
+            core.unseal_by(custody, custodian_of(custody.kind, means))
+            self._tell(f"unsealed by the custody {custody.name!r} ({custody.kind})")
+            return
         if not self._options.unseal_from or not core.initialised:
             return
         for path in self._options.unseal_from:

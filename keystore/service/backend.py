@@ -63,6 +63,8 @@ class Backend:
             data=call.data,
             token=call.token.id if call.token else "",
             user=call.token.display_name if call.token else "",
+            identity=call.token.identity if call.token else "",
+            entity=call.token.entity if call.token else "",
         )
         if self.mount.login:
             return self._log_in(call, request)

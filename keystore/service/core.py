@@ -19,6 +19,11 @@ from keystore.barrier.keyring import Keyring
 from keystore.barrier.overlay import Loop, Overlay, View
 from keystore.barrier.sealing import Seal
 from keystore.barrier.store import Store
+from keystore.custody import keeping
+from keystore.custody.custodian import Custodian
+from keystore.custody.keeping import Custody
+from keystore.custody.passphrase import KIND as PASSPHRASE
+from keystore.custody.passphrase import PassphraseCustodian
 from keystore.engines.request import RequestError
 from keystore.errors import KeystoreError, UnsealError
 from keystore.service import mounts
@@ -189,6 +194,34 @@ class Core:
         root_key = self.open_root(parts, "unseal")
         self.unseal(root_key)
         return True
+
+    def unseal_by(self, custody: Custody, custodian: Custodian) -> None:
+        """Unseal with what a custodian keeps; failures slow the next try down.
+
+        Raises: UnsealError, PassphraseError, StoreError, KeystoreError.
+        """
+        if self.unsealed is not None:
+            return
+        self.backoff.check("unseal")
+        try:
+            root_key = keeping.open_root(custody, custodian, self.seal)
+        except KeystoreError:
+            self.backoff.failed("unseal")
+            raise
+        self.backoff.succeeded("unseal")
+        self.progress.reset()
+        self.unseal(root_key)
+
+    def enter_passphrase(self, passphrase: str) -> None:
+        """Unseal with the passphrase of an operator who keeps the root key.
+
+        Raises: as `unseal_by`; RequestError where nobody keeps it so.
+        """
+        kept = (keeping.read(self.directory, name) for name in keeping.names(self.directory))
+        found = next((custody for custody in kept if custody.kind == PASSPHRASE), None)
+        if found is None:
+            raise RequestError("expected a share, as no custody by passphrase is there, got a passphrase")
+        self.unseal_by(found, PassphraseCustodian(profile=self.seal.profile, passphrase=passphrase))
 
     def open_root(self, parts: Sequence[bytes], what: str) -> bytearray:
         """Return the root key that shares open; failures slow the next try down.

@@ -14,6 +14,7 @@ ENGINES: Mapping[str, str] = {
     "cubbyhole": "keystore.engines.cubbyhole:Cubbyhole",
     "transit": "keystore.engines.transit:Transit",
     "pki": "keystore.engines.pki:Pki",
+    "signing": "keystore.engines.signing:Signing",
 }
 LOGINS: Mapping[str, str] = {
     "token": "keystore.service.tokenlogin:TokenLogin",

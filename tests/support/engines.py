@@ -45,6 +45,7 @@ class Mounted:
 
     def __init__(self, engine: Engine, now: datetime = START) -> None:
         self.engine, self.records, self.now = engine, MemoryRecords(), now
+        self.identity = ""
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -52,7 +53,15 @@ class Mounted:
     def ask(self, operation: Operation, path: str, data: Mapping[str, object]) -> Answer:
         before = dict(self.records.kept)
         try:
-            return self.engine.handle(Request(operation=operation, path=path, now=self.now, data=data), self.records)
+            request = Request(
+                operation=operation,
+                path=path,
+                now=self.now,
+                data=data,
+                identity=self.identity,
+                entity=f"entity-of-{self.identity.replace('/', '-')}" if self.identity else "",
+            )
+            return self.engine.handle(request, self.records)
         except BaseException:
             self.records.kept = before
             raise

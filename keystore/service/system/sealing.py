@@ -83,12 +83,15 @@ def seal_status(call: Call, _rest: str) -> Response:
 
 
 def unseal(call: Call, _rest: str) -> Response:
-    """Take one share of the unseal key, or forget those so far."""
+    """Take one share of the unseal key, or forget those so far; or take the passphrase of who keeps the root key."""
     core = call.core
     if not core.initialised:
         raise RequestError("server is not yet initialized")
     if field.flag(call.data, "reset"):
         core.progress.reset()
+        return Response(plain=status(core))
+    if passphrase := field.text(call.data, "passphrase"):
+        core.enter_passphrase(passphrase)
         return Response(plain=status(core))
     text = field.text(call.data, "key")
     if not text:

@@ -152,7 +152,7 @@ def test_other_store_files_are_refused(store_path, changes, message):
     ("changes", "message"),
     [
         ({"format": "ferry-keystore"}, ".format: expected 'ferry-key', got 'ferry-keystore'"),
-        ({"version": 2}, ".version: expected 1, got 2"),
+        ({"version": 3}, ".version: expected 1, got 3"),
         ({"kind": "sm9"}, ".kind: expected 'sm2-signing-key', got 'sm9'"),
         ({"name": "other"}, ".name: expected 'release', got 'other'"),
         ({"profile": "standard"}, ".profile: expected 'gm', got 'standard'"),
