@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -225,11 +226,22 @@ class Core:
         opened, self.unsealed = self.unsealed, None
         opened.overlay.close(RequestError("Vault is sealed", status=503))
         self.executor.submit(lambda: None).result()
-        self.auditing.close(self.now())
+        self._close_audit(opened.store)
         opened.store.wipe()
         cipher.wipe(opened.root_key)
         self.rekey = self.root_token = None
         self.progress.reset()
+
+    def _close_audit(self, store: Store) -> None:
+        """Sign where the logs end, and let the store remember it; a disk that is full does not keep it open."""
+        try:
+            self.auditing.sign(self.now())
+            if heads := self.auditing.heads():
+                store.commit(heads)
+        except (KeystoreError, OSError) as error:
+            sys.stderr.write(f"error: {error}\n")
+        finally:
+            self.auditing.close()
 
     def restore(self, data: bytes, *, force: bool) -> None:
         """Put the store back as a snapshot has it. One of another store must be forced, and leaves this one sealed.
