@@ -91,7 +91,8 @@ class _Daemon:
         commits = ThreadPoolExecutor(1, "commit")
         slow = ThreadPoolExecutor(1, "slow")
         core = Core(self._options.data, loop=loop, executor=commits, profile=self._options.profile)
-        dispatcher = Dispatcher(core, slow)
+        keys = ThreadPoolExecutor(1, "keys")
+        dispatcher = Dispatcher(core, slow, keys)
         try:
             self._unseal(core)
             servers = await self._listen(dispatcher)
@@ -104,6 +105,7 @@ class _Daemon:
             core.close()
             commits.shutdown()
             slow.shutdown(cancel_futures=True)
+            keys.shutdown(cancel_futures=True)
             core.database.close()
 
     async def _listen(self, dispatcher: Dispatcher) -> list[asyncio.Server]:

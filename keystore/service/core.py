@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keystore.access import readymade
+from keystore.access.batch import BatchSeal
 from keystore.access.token import Token, Tokens
 from keystore.barrier import cipher, sealing, snapshot
 from keystore.barrier.database import FILE, Database
@@ -81,7 +82,8 @@ class Unsealed:
         self.overlay = Overlay(store, loop, executor)
         self.overlay.tail, self.overlay.tail_kept = auditing.tail, auditing.tail_kept
         self.expiry = Expiry()
-        self.tokens = Tokens(store.mac, self.expiry.token)
+        batches = BatchSeal(store.seal.suite, store.seal.store, store.mac)
+        self.tokens = Tokens(store.mac, self.expiry.token, batches)
 
     def view(self) -> View:
         """Return a view for one request."""
