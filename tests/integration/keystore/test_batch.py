@@ -5,7 +5,10 @@ import pytest
 from daemon import Daemon
 from hvac.exceptions import Forbidden, InvalidRequest
 
-POLICY = 'path "cubbyhole/*" { capabilities = ["create", "read"] }\npath "auth/token/*" { capabilities = ["update", "sudo"] }'
+POLICY = """
+path "cubbyhole/*" { capabilities = ["create", "read"] }
+path "auth/token/*" { capabilities = ["update", "sudo"] }
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
