@@ -40,7 +40,7 @@ def parse(data: Data, before: TokenSettings | None = None) -> TokenSettings:
     """
     old = before or TokenSettings()
     data = _with_new_names(data)
-    kind = field.text(data, "token_type", old.token_type)
+    kind = field.text(data, "token_type", old.token_type) or "default"
     if kind not in _KINDS:
         raise RequestError(f"invalid 'token_type' value {kind!r}")
     found = TokenSettings(

@@ -27,6 +27,7 @@ from keystore.service import mounts
 from keystore.service.auditing import Auditing
 from keystore.service.backoff import Backoff
 from keystore.service.expiry import Expiry
+from keystore.service.quotas import Limiter
 
 VERSION = "1.17.0+ferry"
 STORAGE = "sqlite"
@@ -110,6 +111,7 @@ class Core:
         self.executor = executor
         self.backoff = Backoff(clock)
         self.auditing = Auditing()
+        self.limiter = Limiter()
         self.progress = Progress()
         self.rekey: Rekey | None = None
         self.root_token: RootToken | None = None

@@ -118,6 +118,7 @@ class Dispatcher:
         route = routes.find(call) if call.path.startswith("sys/") else None
         if route is not None and route.free:
             return route.handle(call)
+        self._core.limiter.check(call.view, call.path, call.inbound.remote, self._core.clock())
         target: Target = route or backend.target(call)
         call.token = identity.caller(call)
         if not target.open:

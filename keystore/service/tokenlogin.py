@@ -11,9 +11,10 @@ from keystore.access.login import described as settings_described
 from keystore.access.settings import TokenSettings
 from keystore.access.token import BY_ACCESSOR, Token, described
 from keystore.engines.request import Operation, Records, RequestError
-from keystore.service import identity, mounts
+from keystore.service import engines, identity, mounts
 from keystore.service.call import Call
 from keystore.service.message import Response
+from keystore.service.records import MountRecords
 from keystore.service.tokens import Issue, auth_of, issue, kind_of, least
 
 _ROLES = "token/role/"
@@ -193,6 +194,9 @@ def _renewed(call: Call, token: Token, secret: str) -> Response:
     increment = field.seconds(call.data, "increment")
     mount = mounts.read(call.view, mounts.AUTH).get(token.mount.removeprefix("auth/"))
     longest = mount.max_ttl_s if mount else mounts.SYSTEM_TTL_S
+    if mount is not None and mount.type == "cert":
+        records = MountRecords(call.view, mount.prefix)
+        engines.of_mount(mount).check_renewal(records, token.meta or {}, call.inbound.certificate)
     renewed, warning = call.core.open.tokens.renew(call.view, token, increment, call.now, longest)
     return Response(auth=auth_of(secret, renewed, call.now), warnings=[warning] if warning else [])
 
