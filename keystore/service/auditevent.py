@@ -62,15 +62,15 @@ def _request(call: Call, device: Device) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": call.id,
         "operation": call.operation.value,
-        "path": call.path,
+        "path": device.without_tokens(call.path),
         "remote_address": call.inbound.remote,
     }
     if call.data:
         found["data"] = device.masked(call.data, _clear(call, "audit_non_hmac_request_keys"))
     if call.inbound.token:
-        found["client_token"] = device.hash(call.inbound.token)
+        found["client_token"] = device.hash_caller(call.inbound.token)
     if call.token is not None:
-        found["client_token_accessor"] = device.hash(call.token.accessor)
+        found["client_token_accessor"] = device.hash_caller(call.token.accessor)
     if call.wrap_s:
         found["wrap_ttl"] = call.wrap_s
     return found
@@ -78,7 +78,7 @@ def _request(call: Call, device: Device) -> dict[str, Any]:
 
 def _caller(token: Token, device: Device) -> dict[str, Any]:
     return {
-        "accessor": device.hash(token.accessor),
+        "accessor": device.hash_caller(token.accessor),
         "display_name": token.display_name,
         "entity_id": token.entity,
         "policies": list(token.policies),

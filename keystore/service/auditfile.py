@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -164,14 +165,14 @@ class AuditFile:
     def _write(self, line: bytes) -> None:
         if self._descriptor < 0:
             raise KeystoreError("expected an open audit file, got a closed one", place=str(self.path))
-        size = os.fstat(self._descriptor).st_size
         try:
-            if os.write(self._descriptor, line) != len(line):
-                raise OSError(28, "No space left on device")
+            written = os.write(self._descriptor, line)
         except OSError as error:
-            # Half a line would be taken for a loss of power: it is cut off at once.
-            os.ftruncate(self._descriptor, size)
             raise _unwritable(self.path, error) from error
+        if written != len(line):
+            # Half a line would be taken for a loss of power: it is cut off at once.
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
+            raise _unwritable(self.path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         self._dirty = True
 
     def _find_end(self) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -27,7 +28,9 @@ HEADS = "core/audit-head/"
 RETENTION_S = 180 * 86_400
 """No audit file is removed sooner. Source: Cybersecurity Law of China, article 21: logs are kept for six months."""
 ROTATE_BYTES = 256 * 1024 * 1024
+_CALLERS_KEPT = 256
 _REFUSED = "cannot write the audit log: the request is refused"
+_TOKEN = re.compile(r"hv[sb]\.[A-Za-z0-9_-]{16,}")
 Mac = Callable[[str, bytes], bytes]
 
 
@@ -54,6 +57,8 @@ class Device:
         self._mac_name = profile_mac
         self._raw = entry.options.get("log_raw") == "true"
         self._anchored = ""
+        self._purpose = f"audit/{entry.path}"
+        self._hashes: dict[str, str] = {}
         self._rotate_bytes = int(entry.options.get("rotate_bytes") or ROTATE_BYTES)
         self._rotate_s = duration.parse(entry.options.get("rotate_period"), "rotate_period")
         self._keep = timedelta(seconds=duration.parse(entry.options.get("retention"), "retention"))
@@ -61,8 +66,21 @@ class Device:
 
     def hash(self, text: str) -> str:
         """Return what stands in the log for a secret."""
-        found = self._mac(f"audit/{self.entry.path}", text.encode("utf-8", "replace"))
+        found = self._mac(self._purpose, text.encode("utf-8", "replace"))
         return f"hmac-{self._mac_name}:{found.hex()}"
+
+    def hash_caller(self, text: str) -> str:
+        """Return the same for a token or an accessor: these come again and again, so the last ones are remembered."""
+        found = self._hashes.get(text)
+        if found is None:
+            if len(self._hashes) >= _CALLERS_KEPT:
+                self._hashes.clear()
+            found = self._hashes[text] = self.hash(text)
+        return found
+
+    def without_tokens(self, path: str) -> str:
+        """Return a path with what looks like a token in it hashed: somebody may have put one there by mistake."""
+        return _TOKEN.sub(lambda found: self.hash(found[0]), path) if "hv" in path else path
 
     def masked(self, value: Any, clear: frozenset[str] = frozenset()) -> Any:
         """Return a value with each string in it hashed, but for the keys that are to be clear."""
@@ -70,7 +88,7 @@ class Device:
             return value
         if isinstance(value, str):
             return self.hash(value)
-        if isinstance(value, Mapping):
+        if isinstance(value, (dict, Mapping)):
             return {key: one if key in clear else self.masked(one) for key, one in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.masked(one) for one in value]

@@ -131,7 +131,7 @@ def test_what_agents_ask_besides(ours: World) -> None:
     assert get("/v1/sys/ha-status")["data"] == {"nodes": None}
     assert get("/v1/sys/replication/status")["data"]["dr"] == {"mode": "disabled"}
     assert get("/v1/sys/internal/ui/feature-flags") == {"feature_flags": None}
-    assert get("/v1/sys/plugins/catalog")["data"]["secret"] == ["cubbyhole", "kv", "pki", "transit"]
+    assert get("/v1/sys/plugins/catalog")["data"]["auth"] == ["approle", "cert", "token", "userpass"]
     assert ours.root.adapter.list("/v1/sys/version-history")["data"]["keys"] == ["1.17.0+ferry"]
     assert "signature" in inspect.signature(ours.root.secrets.transit.verify_signed_data).parameters
 
