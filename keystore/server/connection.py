@@ -104,32 +104,33 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _advance(self) -> None:
+        """Take one request; its answer asks for the next, so that who sends many at once keeps nobody waiting."""
+        if self._busy or self._ended or self._full or self._transport.is_closing():
+            return
         try:
-            while not self._busy and not self._ended and not self._full and self._read():
-                pass
+            self._read()
         except HttpError as error:
             self._refuse(error)
 
-    def _read(self) -> bool:
-        """Take one request off the buffer; tell whether there was a whole one."""
+    def _read(self) -> None:
+        """Take one request off the buffer, if it is whole."""
         if self._head is None and not self._read_head():
-            return False
+            return
         head = self._head
         assert head is not None
         if self._chunks is not None:
             if not self._chunks.feed(self._buffer):
-                return False
+                return
             body = bytes(self._chunks.body)
         else:
             length = head.length or 0
             if len(self._buffer) < length:
-                return False
+                return
             body = bytes(self._buffer[:length])
             del self._buffer[:length]
         self._head = self._chunks = None
         self._large = False
         self._serve(head, body)
-        return True
 
     def _read_head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n", 0, http.HEAD_BYTES + 4)

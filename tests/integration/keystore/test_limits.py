@@ -45,22 +45,25 @@ def test_a_client_that_takes_no_answers_gets_no_memory(daemon: Daemon) -> None:
     asked = f"GET /v1/s/large HTTP/1.1\r\nX-Vault-Token: {daemon.root}\r\n\r\n".encode()
     with _connected(daemon) as channel:
         channel.settimeout(2)
-        with pytest.raises(TimeoutError):
-            # Half a gigabyte of answers is asked for; the daemon stops reading long before all is sent.
-            for _ in range(20_000):
-                channel.sendall(asked * 10)
+        # Gigabytes of answers are asked for; the daemon stops reading long before all is sent.
+        assert not _sent(channel, asked * 10, 20_000)
         assert _answers(daemon)
         assert _resident_kib(daemon) - before < 40_000
         # Once they are taken, the rest is answered.
         channel.settimeout(10)
-        taken = b""
-        while taken.count(b"HTTP/1.1 200 OK") < 20:
-            taken = (
-                taken[-20:].replace(b"HTTP/1.1 200 OK", b"") + channel.recv(1 << 20)
-                if len(taken) > 1 << 26
-                else (taken + channel.recv(1 << 20))
-            )
+        taken = 0
+        while taken < 20 * 500_000:
+            taken += len(channel.recv(1 << 20))
     assert _answers(daemon)
+
+
+def _sent(channel: socket.socket, data: bytes, times: int) -> bool:
+    try:
+        for _ in range(times):
+            channel.sendall(data)
+    except TimeoutError:
+        return False
+    return True
 
 
 def test_large_bodies_are_taken_a_few_at_a_time(daemon: Daemon) -> None:
@@ -85,14 +88,14 @@ def test_connections_are_counted(daemon: Daemon) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2 * _CONNECTIONS:
         pytest.skip("this process may not open enough files")
     with ExitStack() as stack:
-        channels = [stack.enter_context(_connected(daemon)) for _ in range(_CONNECTIONS)]
-        channels[-1].sendall(b"GET /v1/sys/health HTTP/1.1\r\n\r\n")
-        assert channels[-1].recv(100).startswith(b"HTTP/1.1 200 ")
-        with _connected(daemon) as more:
-            more.settimeout(10)
-            try:
-                more.sendall(b"GET /v1/sys/health HTTP/1.1\r\n\r\n")
-                assert more.recv(100) == b""
-            except ConnectionError:
-                pass
+        channels = [stack.enter_context(_connected(daemon)) for _ in range(_CONNECTIONS + 20)]
+        asked = b"GET /v1/sys/health HTTP/1.1\r\n\r\n"
+        channels[0].sendall(asked)
+        assert channels[0].recv(100).startswith(b"HTTP/1.1 200 ")
+        try:
+            channels[-1].sendall(asked)
+            answer = channels[-1].recv(100)
+        except ConnectionError:
+            answer = b""
+        assert answer == b""
     assert _answers(daemon)
