@@ -383,3 +383,32 @@ def test_a_torn_line_is_told(data: Path, tmp_path: Path) -> None:
     torn = [one for one in _lines(log) if one["kind"] == "torn-line"]
     assert [one["text"] for one in torn] == ['{"event":{"kind"']
     audit.verify(log)
+
+
+def test_an_audit_on_a_medium_that_became_read_only_refuses_all(data: Path, tmp_path: Path) -> None:
+    disk, image = tmp_path / "disk", tmp_path / "image"
+    disk.mkdir()
+    image.write_bytes(b"")
+    os.truncate(image, 8 << 20)
+    if os.system(f"mkfs.ext4 -q {image} && mount -o loop {image} {disk} 2>/dev/null") != 0:
+        pytest.skip("this host mounts no image of ext4")
+    try:
+        with served(data) as daemon:
+            client = daemon.unsealed()
+            _enable(client, disk / "audit.log")
+            client.lookup_token()
+            assert os.system(f"mount -o remount,abort {disk}") == 0
+            for act in (client.lookup_token, lambda: client.write_data("cubbyhole/x", data={"a": "1"})):
+                with pytest.raises(InternalServerError, match="cannot write the audit log: the request is refused"):
+                    act()
+            token = client.token
+        daemon.start()
+        # Where no device can be opened the store stays sealed: nothing may be done that is not in the audit.
+        with pytest.raises(
+            hvac.exceptions.VaultError, match="expected a usable audit file, got 'read-only file system'"
+        ):
+            daemon.reopen(token)
+        assert daemon.client().sys.is_sealed()
+        daemon.stop()
+    finally:
+        os.system(f"umount {disk}")
