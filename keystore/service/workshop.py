@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+_PASSES = 4
+"""A request whose work is never the one that was done does it at last where it stands."""
 
 
 class NeedsWork(Exception):  # noqa: N818 (it is no error: the request goes on when the work is done)
@@ -31,6 +33,8 @@ class Workshop:
         Raises: NeedsWork when it was not made yet.
         """
         if name not in self._made:
+            if len(self._made) >= _PASSES:
+                return work()
             raise NeedsWork(name, work)
         found: T = self._made[name]
         return found
