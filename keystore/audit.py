@@ -72,13 +72,14 @@ def last(path: Path) -> Head:
     return _NONE
 
 
-def read(path: Path, *, leave_torn: bool = False) -> Iterator[Line]:
+def read(path: Path, *, leave_torn: bool = False, begin: Head = _NONE) -> Iterator[Line]:
     """Yield every line of a log, in order, each checked with its place in the chain.
 
-    With `leave_torn` a last line without its end, left by a loss of power, is no error.
+    With `leave_torn` a last line without its end, left by a loss of power, is no error. `begin` is where the lines
+    end that were kept for their time and removed.
     Raises: KeystoreError that names the first line that was changed, cut out or moved, or that is torn.
     """
-    head = _NONE
+    head = begin
     before = segments(path)
     for file in (*before, path):
         # A loss of power may fall between moving a file aside and making the next one.

@@ -1,4 +1,4 @@
-"""`ferry keystore serve` and `ferry keystore audit`: the keystore as a service that speaks Vault's HTTP API."""
+"""`ferry keystore serve`: the keystore as a service that speaks Vault's HTTP API."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bundler.cli.keystore_audit import audit_group
 from bundler.cli.keystore_custody import keystore_group, means_of, means_options
 from bundler.cli.messages import tr
 from keystore.errors import KeystoreError
@@ -110,39 +111,4 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-@keystore_group.group("audit")
-def audit_group() -> None:
-    """Check the audit log of the service."""
-
-
-@audit_group.command("verify")
-@click.argument("log", type=_FILE)
-@click.option(
-    "--key", type=_FILE, metavar="FILE", help="The public key of the audit device, to check the signed heads."
-)
-@click.option("--anchors", type=_FILE, metavar="FILE", help="Heads kept outside of the log; default: LOG.anchors.")
-def audit_verify(log: Path, key: Path | None, anchors: Path | None) -> None:
-    """Find any line that was changed, cut out, cut off, moved or replaced; it says which.
-
-    \b
-    Example:
-      ferry keystore audit verify /var/log/ferry/audit.log --key audit.pub
-    """  # noqa: D301
-    from keystore import disk, heads
-    from keystore.public import read_public
-
-    outside = anchors or log.with_name(f"{log.name}.anchors")
-    public = read_public(disk.read(key)) if key else None
-    found = heads.verify(log, public, outside if anchors or outside.exists() else None)
-    if public is None:
-        click.echo(
-            tr(f"{found.lines} lines; no key, so no head was checked", f"{found.lines} 行；未指定公钥，未校验签名")
-        )
-        return
-    word = "head" if found.heads == 1 else "heads"
-    click.echo(
-        tr(
-            f"{found.lines} lines, {found.heads} signed {word}, the last of line {found.last}",
-            f"{found.lines} 行，{found.heads} 个签名锚点，最后一个位于第 {found.last} 行",
-        )
-    )
+keystore_group.add_command(audit_group)

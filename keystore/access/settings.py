@@ -10,6 +10,8 @@ from keystore.access import field
 from keystore.access.field import Data
 from keystore.engines.request import RequestError
 
+_KINDS = ("default", "service", "batch", "default-service", "default-batch")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenSettings:
@@ -38,9 +40,9 @@ def parse(data: Data, before: TokenSettings | None = None) -> TokenSettings:
     """
     old = before or TokenSettings()
     data = _with_new_names(data)
-    kind = field.text(data, "token_type", old.token_type)
-    if kind not in ("default", "service", "default-service"):
-        raise RequestError(f"token_type: expected 'default' or 'service', got {kind!r}: batch tokens are not supported")
+    kind = field.text(data, "token_type", old.token_type) or "default"
+    if kind not in _KINDS:
+        raise RequestError(f"invalid 'token_type' value {kind!r}")
     found = TokenSettings(
         token_ttl=field.seconds(data, "token_ttl", old.token_ttl),
         token_max_ttl=field.seconds(data, "token_max_ttl", old.token_max_ttl),
@@ -52,9 +54,18 @@ def parse(data: Data, before: TokenSettings | None = None) -> TokenSettings:
         token_no_default_policy=field.flag(data, "token_no_default_policy", default=old.token_no_default_policy),
         token_type=kind,
     )
+    if kind in ("batch", "default-batch"):
+        _check_batch(found)
     if found.token_max_ttl and found.token_ttl > found.token_max_ttl:
         raise RequestError("token_ttl should not be greater than token_max_ttl")
     return found
+
+
+def _check_batch(found: TokenSettings) -> None:
+    refused = {"periodic tokens": found.token_period, "tokens with limited use count": found.token_num_uses}
+    for name, value in refused.items():
+        if value:
+            raise RequestError(f"'token_type' cannot be 'batch' or 'default_batch' when set to generate {name}")
 
 
 def of_document(found: Mapping[str, Any]) -> TokenSettings:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from keystore import document
+from keystore.access import batch
+from keystore.access.batch import BatchSeal
 from keystore.errors import KeystoreError
 
 BY_ID = "token/id/"
@@ -19,6 +21,7 @@ PREFIX = "hvs."
 _RANDOM_BYTES = 24
 _LONGEST = 512
 NEVER = 0
+SERVICE, BATCH = "service", "batch"
 
 
 class Records(Protocol):
@@ -57,6 +60,17 @@ class Token:
     alias: str = ""
     meta: Mapping[str, str] | None = None
     cidrs: tuple[str, ...] = ()
+    kind: str = SERVICE
+
+    @property
+    def batch(self) -> bool:
+        """Whether the token carries all that is known of it, and nothing is kept."""
+        return self.kind == BATCH
+
+    @property
+    def lender(self) -> str:
+        """The token that leases hang on: that of a batch token is its parent's, if it has one."""
+        return self.parent if self.batch else self.id
 
     @property
     def is_root(self) -> bool:
@@ -82,6 +96,19 @@ class Token:
         """Return the record of the token; what it is kept by is not in it."""
         return document.canonical({name: getattr(self, name) for name in self.__slots__ if name != "id"})
 
+    def content(self) -> bytes:
+        """Return what a batch token carries: the fields that are not as they are in every token."""
+        told = [one for one in fields(self) if one.name not in ("id", "accessor")]
+        found = {one.name: getattr(self, one.name) for one in told if getattr(self, one.name) != one.default}
+        return document.canonical(found)
+
+    @classmethod
+    def of_content(cls, identifier: str, content: bytes) -> Token:
+        """Return the token of what it carries."""
+        found = document.parse(content, "batch token")
+        found["policies"], found["cidrs"] = tuple(found.get("policies", ())), tuple(found.get("cidrs", ()))
+        return cls(id=identifier, accessor="", **found)
+
     @classmethod
     def parse(cls, identifier: str, data: bytes) -> Token:
         """Return the token of a record."""
@@ -96,9 +123,15 @@ _parsed = functools.lru_cache(maxsize=1024)(Token.parse)
 class Tokens:
     """The tokens of a store; `mac` hashes them under a key of the store, `scheduled` is told what will expire when."""
 
-    def __init__(self, mac: Callable[[str, bytes], bytes], scheduled: Callable[[int, str], None]) -> None:
+    def __init__(
+        self,
+        mac: Callable[[str, bytes], bytes],
+        scheduled: Callable[[int, str], None],
+        batches: BatchSeal | None = None,
+    ) -> None:
         self._mac = mac
         self._scheduled = scheduled
+        self._batches = batches
 
     def identify(self, secret: str) -> str:
         """Return the hash that a token is kept by."""
@@ -116,6 +149,12 @@ class Tokens:
         self.keep(records, made)
         return secret, made
 
+    def make_batch(self, token: Token) -> tuple[str, Token]:
+        """Return a new batch token and what it carries; nothing is kept."""
+        assert self._batches is not None
+        secret = self._batches.seal(token.content())
+        return secret, replace(token, id=self.identify(secret))
+
     def keep(self, records: Records, token: Token) -> None:
         """Write a token back."""
         records.put(BY_ID + token.id, token.encode())
@@ -124,9 +163,20 @@ class Tokens:
 
     def find(self, records: Records, secret: str, now: int) -> Token | None:
         """Return the token of a secret, unless it is over."""
+        if secret.startswith(batch.PREFIX):
+            return self._find_batch(records, secret, now)
         if not secret or len(secret) > _LONGEST:
             return None
         return self.by_id(records, self.identify(secret), now)
+
+    def _find_batch(self, records: Records, secret: str, now: int) -> Token | None:
+        """Return the token that carries itself, unless it or its parent is over."""
+        content = self._batches.unseal(secret) if self._batches else None
+        if content is None:
+            return None
+        found = Token.of_content(self.identify(secret), content)
+        orphaned = bool(found.parent) and self.by_id(records, found.parent, now) is None
+        return None if orphaned or found.expires <= now else found
 
     def by_id(self, records: Records, identifier: str, now: int) -> Token | None:
         """Return the token of a hash, unless it is over."""
@@ -148,12 +198,15 @@ class Tokens:
         self.keep(records, replace(token, uses=token.uses - 1))
         return token.uses <= 1
 
-    def renew(self, records: Records, token: Token, increment: int, now: int) -> tuple[Token, str]:
-        """Give a token more time, as far as its longest life allows; return it, and a warning or ''."""
+    def renew(self, records: Records, token: Token, increment: int, now: int, longest: int) -> tuple[Token, str]:
+        """Give a token more time, as far as its longest life and that of its mount allow; return it, and a warning."""
         wanted = token.period or increment or token.creation_ttl
         bounds = [limit for limit in (token.explicit_max_ttl, 0 if token.period else token.max_ttl) if limit]
+        if not token.period:
+            bounds.append(longest)
         ends = [token.created + limit for limit in bounds]
-        expires = min([now + wanted, *ends])
+        # A period has no end, but no single one is longer than the mount allows.
+        expires = min([now + (min(wanted, longest) if token.period else wanted), *ends])
         renewed = replace(token, expires=expires, ttl=max(0, expires - now), renewed=now)
         self.keep(records, renewed)
         warning = f"TTL of {wanted}s exceeded the effective max_ttl; TTL value is capped accordingly"
@@ -206,7 +259,7 @@ def described(token: Token, now: int, secret: str = "") -> dict[str, Any]:
         "policies": list(token.policies),
         "renewable": token.renewable,
         "ttl": token.left(now),
-        "type": "service",
+        "type": token.kind,
     }
     if token.period:
         found["period"] = token.period

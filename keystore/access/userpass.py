@@ -124,7 +124,7 @@ def _write(attempt: Attempt, records: Records, name: str, part: str) -> Answer:
         raise RequestError("missing password")
     tokens = old.tokens if old and part == "password" else settings.parse(data, old.tokens if old else None)
     if password:
-        made = _hashed(attempt.mac, password, tokens)
+        made = attempt.request.beside("password", lambda: _hashed(attempt.mac, password, tokens))
     else:
         assert old is not None
         made = User(salt=old.salt, rounds=old.rounds, hash=old.hash, tokens=tokens)

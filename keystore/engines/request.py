@@ -5,11 +5,11 @@ Source: the Vault HTTP API documentation, whose paths, fields and status codes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from keystore.errors import KeystoreError
 
@@ -44,13 +44,33 @@ class Records(Protocol):
         """Return the names directly below a prefix ('' or ending with '/'), sorted; a folder's ends with '/'."""
 
 
+T = TypeVar("T")
+
+
+class Beside(Protocol):
+    """Do work that takes long, such as making an RSA key, where it keeps nobody waiting, and return what it made."""
+
+    def __call__(self, name: str, work: Callable[[], T]) -> T:
+        """Return what the work of this name made.
+
+        The service answers other requests meanwhile and then carries out this one from its beginning, with the same
+        result for the same name: what was changed before is forgotten, so ask for the work before anything else.
+        """
+
+
+def at_once(name: str, work: Callable[[], T]) -> T:
+    """Do the work here and now."""
+    return work()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """One request to an engine, already authenticated and allowed.
 
     `path` is relative to the mount, without a slash at either end; `data` is the JSON body or the query, parsed.
     `token` is a stable id of the caller's token (never the token itself), `user` its display name. `identity` names
-    who logged in, as 'userpass/alice', and `entity` is its id; both are empty for a token that no login gave.
+    who logged in, as 'userpass/alice', and `entity` is its id; both are empty for a token that no login gave. The
+    times are what the mount was tuned to, 0 where it was not.
     """
 
     operation: Operation
@@ -61,6 +81,9 @@ class Request:
     user: str = ""
     identity: str = ""
     entity: str = ""
+    beside: Beside = field(default=at_once, repr=False)
+    default_ttl_s: int = 0
+    max_ttl_s: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from keystore.service.message import JSON, Inbound, Reply
 
 PREFIX = "/v1/"
 HEAD_S, BODY_S, IDLE_S, SEND_S = 10.0, 60.0, 300.0, 60.0
+LARGE_BYTES, LARGE_MOST = 256 * 1024, 16
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 Handle = Callable[[Inbound, Callable[[Reply], None]], None]
 
@@ -30,6 +31,8 @@ class Connection(asyncio.Protocol):
         self._chunks: Chunks | None = None
         self._busy = False
         self._ended = False
+        self._full = False
+        self._large = False
         self._remote = ""
         self._certificate: bytes | None = None
         self._deadline = clock() + HEAD_S
@@ -59,15 +62,32 @@ class Connection(asyncio.Protocol):
         if not self._buffer and self._head is None and not self._busy:
             self._deadline = self._clock() + HEAD_S
         self._buffer += data
-        if self._busy:
+        if self._busy or self._full:
             # Who sends on without waiting for answers is not read from until they are out.
             if len(self._buffer) > http.HEAD_BYTES:
                 self._transport.pause_reading()
             return
         self._advance()
 
+    def pause_writing(self) -> None:
+        """Look at no further request while the client does not take the answers that there are."""
+        self._full = True
+        self._deadline = self._clock() + SEND_S
+
+    def resume_writing(self) -> None:
+        """Go on, as the client has taken them."""
+        self._full = False
+        self._deadline = self._clock() + IDLE_S
+        if not self._ended and not self._busy:
+            self._transport.resume_reading()
+        if self._buffer and not self._busy:
+            asyncio.get_running_loop().call_soon(self._advance)
+
     def sweep(self, now: float) -> None:
         """End a connection whose time is over."""
+        if self._full and not self._busy and now > self._deadline:
+            self._transport.abort()
+            return
         if not self._ended and not self._busy and now > self._deadline:
             if self._buffer or self._head is not None:
                 self._refuse(HttpError(408, "expected a whole request in time, got a part of it"))
@@ -84,31 +104,33 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _advance(self) -> None:
+        """Take one request; its answer asks for the next, so that who sends many at once keeps nobody waiting."""
+        if self._busy or self._ended or self._full or self._transport.is_closing():
+            return
         try:
-            while not self._busy and not self._ended and self._read():
-                pass
+            self._read()
         except HttpError as error:
             self._refuse(error)
 
-    def _read(self) -> bool:
-        """Take one request off the buffer; tell whether there was a whole one."""
+    def _read(self) -> None:
+        """Take one request off the buffer, if it is whole."""
         if self._head is None and not self._read_head():
-            return False
+            return
         head = self._head
         assert head is not None
         if self._chunks is not None:
             if not self._chunks.feed(self._buffer):
-                return False
+                return
             body = bytes(self._chunks.body)
         else:
             length = head.length or 0
             if len(self._buffer) < length:
-                return False
+                return
             body = bytes(self._buffer[:length])
             del self._buffer[:length]
         self._head = self._chunks = None
+        self._large = False
         self._serve(head, body)
-        return True
 
     def _read_head(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n", 0, http.HEAD_BYTES + 4)
@@ -121,9 +143,16 @@ class Connection(asyncio.Protocol):
         self._head = head
         self._chunks = Chunks() if head.length is None else None
         self._deadline = self._clock() + BODY_S
+        self._expect_room(head)
         if head.headers.get("expect", "").lower() == "100-continue":
             self._transport.write(_CONTINUE)
         return True
+
+    def _expect_room(self, head: Head) -> None:
+        """Refuse a large body while many others are on their way: nobody has shown a right to this memory yet."""
+        self._large = head.length is None or head.length > LARGE_BYTES
+        if self._large and sum(one._large for one in self._connections) > LARGE_MOST:
+            raise HttpError(503, f"expected at most {LARGE_MOST} large requests at a time, got more: try again")
 
     def _serve(self, head: Head, body: bytes) -> None:
         path = head.path
@@ -159,13 +188,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(
             http.response(reply.status, reply.media_type, reply.body, keep=head.keep, bodyless=bodyless)
         )
-        self._deadline = self._clock() + IDLE_S
+        self._deadline = self._clock() + (SEND_S if self._full else IDLE_S)
         if not head.keep:
             self._ended = True
             self._transport.close()
             return
         self._transport.resume_reading()
-        if self._buffer:
+        if self._buffer and not self._full:
             asyncio.get_running_loop().call_soon(self._advance)
 
     def _refuse(self, error: HttpError) -> None:

@@ -25,6 +25,7 @@ from keystore.service.core import Core
 from keystore.service.dispatch import Dispatcher
 from keystore.service.reaper import reap
 from keystore.service.system.sealing import share_of
+from keystore.service.upkeep import keep_audit
 
 _TICK_S = 1.0
 _ANCHOR_S = 300.0
@@ -94,7 +95,8 @@ class _Daemon:
         commits = ThreadPoolExecutor(1, "commit")
         slow = ThreadPoolExecutor(1, "slow")
         core = Core(self._options.data, loop=loop, executor=commits, profile=self._options.profile)
-        dispatcher = Dispatcher(core, slow)
+        keys = ThreadPoolExecutor(1, "keys")
+        dispatcher = Dispatcher(core, slow, keys)
         try:
             self._unseal(core)
             servers = await self._listen(dispatcher)
@@ -107,6 +109,7 @@ class _Daemon:
             core.close()
             commits.shutdown()
             slow.shutdown(cancel_futures=True)
+            keys.shutdown(cancel_futures=True)
             core.database.close()
 
     async def _listen(self, dispatcher: Dispatcher) -> list[asyncio.Server]:
@@ -167,16 +170,9 @@ class _Daemon:
                 continue
             for line in reap(core):
                 self._tell(f"error: {line}")
-            self._keep_audit(core, anchor=now - anchored >= _ANCHOR_S)
+            for line in keep_audit(core, anchor=now - anchored >= _ANCHOR_S):
+                self._tell(line)
             anchored = now if now - anchored >= _ANCHOR_S else anchored
-
-    def _keep_audit(self, core: Core, *, anchor: bool) -> None:
-        try:
-            core.auditing.sync()
-            for line in core.auditing.anchor(core.now()) if anchor else ():
-                self._tell(f"audit head: {line}")
-        except (KeystoreError, OSError) as error:
-            self._tell(f"error: {error}")
 
     async def _close(self, servers: Sequence[asyncio.Server]) -> None:
         for server in servers:

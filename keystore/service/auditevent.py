@@ -62,7 +62,7 @@ def _request(call: Call, device: Device) -> dict[str, Any]:
     found: dict[str, Any] = {
         "id": call.id,
         "operation": call.operation.value,
-        "path": call.path,
+        "path": device.without_tokens(call.path),
         "remote_address": call.inbound.remote,
     }
     if call.data:

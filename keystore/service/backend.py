@@ -12,7 +12,7 @@ from keystore.service.call import Call
 from keystore.service.message import Response, Slow
 from keystore.service.mounts import Mount
 from keystore.service.records import MountRecords
-from keystore.service.tokens import Issue, auth_of, issue
+from keystore.service.tokens import Issue, auth_of, issue, kind_of, least
 
 _SUDO = ("token/accessors", "token/create-orphan", "token/revoke-orphan", "token/tidy")
 
@@ -54,6 +54,8 @@ class Backend:
         Raises: RequestError.
         """
         call.mount_type = self.mount.type
+        if self.mount.type == "cubbyhole" and call.caller.batch:
+            raise RequestError('cubbyhole operations are only supported by "service" type tokens')
         if self.mount.type == "token":
             return self.engine.answer(call, self.path)  # type: ignore[no-any-return]
         request = Request(
@@ -65,6 +67,9 @@ class Backend:
             user=call.token.display_name if call.token else "",
             identity=call.token.identity if call.token else "",
             entity=call.token.entity if call.token else "",
+            beside=call.workshop,
+            default_ttl_s=self.mount.ttl_s,
+            max_ttl_s=self.mount.max_ttl_s,
         )
         if self.mount.login:
             return self._log_in(call, request)
@@ -120,7 +125,9 @@ class Backend:
                 display_name=login.display_name,
                 meta=dict(login.metadata),
                 ttl_s=settings.token_ttl or self.mount.ttl_s,
-                max_ttl_s=settings.token_max_ttl or self.mount.max_ttl_s,
+                max_ttl_s=least(settings.token_max_ttl, self.mount.max_ttl_s),
+                longest_s=self.mount.max_ttl_s,
+                kind=kind_of("", settings.token_type, self.mount.token_type),
                 explicit_max_ttl_s=settings.token_explicit_max_ttl,
                 period_s=settings.token_period,
                 num_uses=settings.token_num_uses,
@@ -162,5 +169,5 @@ def target(call: Call) -> Backend | Nowhere:
     mount = mounts.find(call.view, call.path)
     if mount is None or mount.type == "system":
         return Nowhere()
-    engine = engines.load(mount.kind, login=mount.login)
+    engine = engines.of_mount(mount, call.core.seal.profile)
     return Backend(mount, (call.path + "/")[len(mount.route) :].rstrip("/"), engine)

@@ -13,6 +13,7 @@ from keystore.barrier.overlay import View
 from keystore.engines.request import Operation
 from keystore.service.core import Core
 from keystore.service.message import Inbound
+from keystore.service.workshop import Workshop
 
 
 @dataclass(kw_only=True, slots=True)
@@ -32,7 +33,14 @@ class Call:
     last_use: bool = False
     audited: bool = False
     mount_type: str = ""
+    workshop: Workshop = field(default_factory=Workshop, repr=False)
     _view: View | None = field(default=None)
+
+    def begin_again(self, moment: datetime, operation: Operation) -> None:
+        """Forget what was found and changed; what was made beside stays."""
+        self.moment, self.operation = moment, operation
+        self.token = self.acl = self._view = None
+        self.last_use = False
 
     @property
     def now(self) -> int:

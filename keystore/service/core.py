@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keystore.access import readymade
+from keystore.access.batch import BatchSeal
 from keystore.access.token import Token, Tokens
 from keystore.barrier import cipher, sealing, snapshot
 from keystore.barrier.database import FILE, Database
@@ -30,6 +32,7 @@ from keystore.service import mounts
 from keystore.service.auditing import Auditing
 from keystore.service.backoff import Backoff
 from keystore.service.expiry import Expiry
+from keystore.service.quotas import Limiter
 
 VERSION = "1.17.0+ferry"
 STORAGE = "sqlite"
@@ -85,7 +88,8 @@ class Unsealed:
         self.overlay = Overlay(store, loop, executor)
         self.overlay.tail, self.overlay.tail_kept = auditing.tail, auditing.tail_kept
         self.expiry = Expiry()
-        self.tokens = Tokens(store.mac, self.expiry.token)
+        batches = BatchSeal(store.seal.suite, store.seal.store, store.mac)
+        self.tokens = Tokens(store.mac, self.expiry.token, batches)
 
     def view(self) -> View:
         """Return a view for one request."""
@@ -112,6 +116,7 @@ class Core:
         self.executor = executor
         self.backoff = Backoff(clock)
         self.auditing = Auditing()
+        self.limiter = Limiter()
         self.progress = Progress()
         self.rekey: Rekey | None = None
         self.root_token: RootToken | None = None
@@ -259,11 +264,22 @@ class Core:
         opened, self.unsealed = self.unsealed, None
         opened.overlay.close(RequestError("Vault is sealed", status=503))
         self.executor.submit(lambda: None).result()
-        self.auditing.close(self.now())
+        self._close_audit(opened.store)
         opened.store.wipe()
         cipher.wipe(opened.root_key)
         self.rekey = self.root_token = None
         self.progress.reset()
+
+    def _close_audit(self, store: Store) -> None:
+        """Sign where the logs end, and let the store remember it; a disk that is full does not keep it open."""
+        try:
+            self.auditing.sign(self.now())
+            if heads := self.auditing.heads():
+                store.commit(heads)
+        except (KeystoreError, OSError) as error:
+            sys.stderr.write(f"error: {error}\n")
+        finally:
+            self.auditing.close()
 
     def restore(self, data: bytes, *, force: bool) -> None:
         """Put the store back as a snapshot has it. One of another store must be forced, and leaves this one sealed.

@@ -18,9 +18,12 @@ from keystore.service.call import Call
 from keystore.service.core import Core
 from keystore.service.message import Inbound, Reply, Response, Slow, refusal
 from keystore.service.system import routes
+from keystore.service.workshop import NeedsWork
 
 Respond = Callable[[Reply], None]
 DENIED = "permission denied"
+KEYS_WAITING = 64
+"""How many requests may wait for keys that are made beside the loop."""
 _DENIED_HERE = "1 error occurred:\n\t* permission denied\n\n"
 
 
@@ -51,21 +54,42 @@ class Target(Protocol):
 class Dispatcher:
     """Answer requests one after the other; what takes long, and the disk, run beside."""
 
-    def __init__(self, core: Core, slow: Executor) -> None:
+    def __init__(self, core: Core, slow: Executor, keys: Executor) -> None:
         self._core = core
         self._slow = slow
+        self._keys = keys
+        self._waiting = 0
 
     def handle(self, request: Inbound, respond: Respond) -> None:
         """Carry out a request; `respond` is called once, now or later, in this thread."""
         call: Call | None = None
         try:
             call = self._understand(request)
-            result = self._begin(call)
+            result = self._attempt(call)
         except KeystoreError as error:
             result = refused(error)
         except Exception as error:  # noqa: BLE001 (one fault of ours must leave neither a client waiting nor half a change)
             result = self._broken(call, error)
         self._settle(call, result, respond)
+
+    def _attempt(self, call: Call) -> Response | Slow:
+        """Carry a request out; where it needs work that takes long, say so, and begin it again after that.
+
+        Others are answered meanwhile, so nothing that was found or changed before the work may count after it.
+        """
+        try:
+            return self._begin(call)
+        except NeedsWork as needed:
+            name = needed.name
+            call.begin_again(call.moment, inbound.operation_of(call.inbound))
+            if self._waiting >= KEYS_WAITING:
+                raise RequestError("too many keys are being made: try again later", status=429) from None
+            return Slow(needed.work, lambda made: self._again(call, name, made), key=True)
+
+    def _again(self, call: Call, name: str, made: object) -> Response | Slow:
+        call.workshop.keep(name, made)
+        call.begin_again(self._core.now(), call.operation)
+        return self._attempt(call)
 
     def _broken(self, call: Call | None, error: Exception) -> Response:
         """Tell the operator where the fault is, and never what was in the request."""
@@ -94,6 +118,7 @@ class Dispatcher:
         route = routes.find(call) if call.path.startswith("sys/") else None
         if route is not None and route.free:
             return route.handle(call)
+        self._core.limiter.check(call.view, call.path, call.inbound.remote, self._core.clock())
         target: Target = route or backend.target(call)
         call.token = identity.caller(call)
         if not target.open:
@@ -136,7 +161,8 @@ class Dispatcher:
             assert call is not None
             self._run_beside(call, result, respond)
             return
-        if call is None or call.touched is None or self._core.unsealed is None:
+        untouched = call is None or (call.touched is None and not call.audited)
+        if call is None or untouched or self._core.unsealed is None:
             respond(result.render(call.id if call else str(uuid.uuid4())))
             return
         self._finish(call, result, respond)
@@ -145,9 +171,11 @@ class Dispatcher:
         def done(future: Future[Any]) -> None:
             self._core.loop.call_soon_threadsafe(self._go_on, call, slow, future, respond)
 
-        self._slow.submit(slow.work).add_done_callback(done)
+        self._waiting += slow.key
+        (self._keys if slow.key else self._slow).submit(slow.work).add_done_callback(done)
 
     def _go_on(self, call: Call, slow: Slow, future: Future[Any], respond: Respond) -> None:
+        self._waiting -= slow.key
         try:
             result = slow.after(future.result())
         except KeystoreError as error:
@@ -186,6 +214,8 @@ class Dispatcher:
             self._core.close()
 
     def _audit_request(self, call: Call, refusal_text: str = "") -> None:
+        if call.audited:
+            return
         call.audited = True
         try:
             auditevent.request(call, refusal_text)

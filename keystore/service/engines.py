@@ -8,6 +8,8 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
+from keystore.service.mounts import Mount
+
 ENGINES: Mapping[str, str] = {
     "kv1": "keystore.engines.kv1:Kv1",
     "kv2": "keystore.engines.kv2:Kv2",
@@ -30,8 +32,28 @@ def known(kind: str, *, login: bool) -> bool:
     return found is not None and importlib.util.find_spec(found.partition(":")[0]) is not None
 
 
-@functools.cache
-def load(kind: str, *, login: bool) -> Any:
-    """Return the engine, or the way to log in, of this name."""
+DEFAULT_KEY = "default_key_type"
+"""The option of a mount that says which type its keys have whose maker names none."""
+_DEFAULT_KEYS: Mapping[str, Mapping[str, str]] = {
+    "gm": {"transit": "sm4-gcm", "pki": "sm2"},
+    "standard": {"transit": "aes256-gcm96", "pki": "rsa"},
+}
+
+
+def of_mount(mount: Mount, profile: str = "standard") -> Any:
+    """Return the engine, or the way to log in, behind a mount; the profile counts where it may make a key.
+
+    Raises: RequestError when the mount's options are wrong.
+    """
+    default = _DEFAULT_KEYS[profile].get(mount.kind, "")
+    chosen = (mount.options or {}).get(DEFAULT_KEY, "") if default else ""
+    return _loaded(mount.kind, mount.login, chosen or default)
+
+
+@functools.lru_cache(maxsize=64)
+def _loaded(kind: str, login: bool, default_key: str) -> Any:
     module, _, name = (LOGINS if login else ENGINES)[kind].partition(":")
-    return getattr(importlib.import_module(module), name)()
+    made = getattr(importlib.import_module(module), name)
+    if kind == "transit":
+        return made(default_key)
+    return made(default_kind=default_key) if kind == "pki" else made()

@@ -54,11 +54,14 @@ def _shown(seconds: int) -> str:
 def keep(view: View, mount: Mount, request_path: str, wanted: Lease, token: Token | None, now: int) -> Leased:
     """Keep the lease that an engine promised; it lives no longer than the mount allows."""
     ttl_s = min(wanted.ttl_s or mount.ttl_s, mount.max_ttl_s)
+    if token is not None and token.batch:
+        # Nothing tells when a batch token ends, so what is lent to it ends no later by itself.
+        ttl_s = min(ttl_s, token.left(now))
     made = Leased(
         id=f"{request_path}/{secrets.token_urlsafe(_RANDOM_BYTES)}",
         route=mount.route,
         path=wanted.path or "",
-        token=token.id if token else "",
+        token=token.lender if token else "",
         issued=now,
         expires=now + ttl_s,
         ttl_s=ttl_s,
@@ -105,7 +108,7 @@ def revoke(view: View, identifier: str, now: datetime) -> bool:
     mount = mounts.find(view, found.route)
     if mount is not None and found.path and mount.route == found.route:
         request = Request(operation=Operation.DELETE, path=found.path, now=now)
-        engines.load(mount.kind, login=mount.login).handle(request, MountRecords(view, mount.prefix))
+        engines.of_mount(mount).handle(request, MountRecords(view, mount.prefix))
     view.delete(BY_ID + identifier)
     if found.token:
         view.delete(f"{BY_TOKEN}{found.token}/{identifier.replace('/', ':')}")

@@ -88,10 +88,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Work that takes long, such as hashing a password: it runs beside the loop, then `after` goes on in it."""
+    """Work that takes long, such as hashing a password: it runs beside the loop, then `after` goes on in it.
+
+    Making a `key` may take many seconds, so logins do not wait behind it.
+    """
 
     work: Callable[[], Any]
     after: Callable[[Any], Any]
+    key: bool = False
 
 
 def refusal(status: int, *messages: str, data: Mapping[str, Any] | None = None) -> Response:

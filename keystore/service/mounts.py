@@ -19,6 +19,7 @@ SECRET, AUTH = "core/mounts", "core/auth"
 SYSTEM_TTL_S = 768 * 3600
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
 _PROTECTED = {SECRET: ("sys", "cubbyhole", "identity", "auth"), AUTH: ("token",)}
+_TOKEN_TYPES = ("", "default", "default-service", "default-batch", "service", "batch")
 _LISTS = (
     "audit_non_hmac_request_keys",
     "audit_non_hmac_response_keys",
@@ -60,6 +61,11 @@ class Mount:
         if self.type == "kv":
             return "kv2" if (self.options or {}).get("version") == "2" else "kv1"
         return self.type
+
+    @property
+    def token_type(self) -> str:
+        """Which kind of token a login gives, '' where that is the role's to say."""
+        return str(self.config.get("token_type", ""))
 
     @property
     def ttl_s(self) -> int:
@@ -169,6 +175,8 @@ def tuned(mount: Mount, data: Mapping[str, Any]) -> Mount:
     for name in ("listing_visibility", "token_type"):
         if name in data:
             config[name] = fields.text(data, name)
+    if config.get("token_type", "") not in _TOKEN_TYPES:
+        raise RequestError(f"invalid value for 'token_type': {config['token_type']!r}")
     if config.get("listing_visibility", "") not in ("", "unauth", "hidden"):
         raise RequestError("listing_visibility: expected 'unauth', 'hidden' or ''")
     options = mount.options

@@ -11,10 +11,11 @@ from keystore.access.login import described as settings_described
 from keystore.access.settings import TokenSettings
 from keystore.access.token import BY_ACCESSOR, Token, described
 from keystore.engines.request import Operation, Records, RequestError
-from keystore.service import identity, mounts
+from keystore.service import engines, identity, mounts
 from keystore.service.call import Call
 from keystore.service.message import Response
-from keystore.service.tokens import Issue, auth_of, issue
+from keystore.service.records import MountRecords
+from keystore.service.tokens import Issue, auth_of, issue, kind_of, least
 
 _ROLES = "token/role/"
 _BAD = "bad token"
@@ -58,8 +59,8 @@ def _issued(call: Call, name: str, role: Mapping[str, Any] | None, *, orphan: bo
     data, caller = call.data, call.caller
     if caller.num_uses and not orphan:
         raise RequestError("restricted use token cannot generate child tokens")
-    if field.text(data, "type") not in ("", "service", "default", "default-service"):
-        raise RequestError("batch tokens are not supported")
+    if caller.batch:
+        raise RequestError("batch tokens cannot create more tokens")
     powerful = caller.is_root or _has_sudo(call)
     orphan = orphan or _wants_orphan(data, powerful)
     kept = (_kept(role) if role else None) or TokenSettings()
@@ -75,7 +76,9 @@ def _issued(call: Call, name: str, role: Mapping[str, Any] | None, *, orphan: bo
             no_default_policy=kept.token_no_default_policy or field.flag(data, "no_default_policy"),
             display_name=_display_name(data),
             ttl_s=_ttl(data, kept, mount, policies),
-            max_ttl_s=kept.token_max_ttl or mount.max_ttl_s,
+            max_ttl_s=least(kept.token_max_ttl, mount.max_ttl_s),
+            longest_s=mount.max_ttl_s,
+            kind=kind_of(field.text(data, "type"), kept.token_type, ""),
             explicit_max_ttl_s=min(limits, default=0),
             period_s=period_s,
             num_uses=field.whole(data, "num_uses", kept.token_num_uses),
@@ -184,10 +187,17 @@ def _by_accessor(call: Call, rest: str) -> Token:
 
 
 def _renewed(call: Call, token: Token, secret: str) -> Response:
+    if token.batch:
+        raise RequestError("batch tokens cannot be renewed")
     if not token.renewable:
         raise RequestError("lease is not renewable")
     increment = field.seconds(call.data, "increment")
-    renewed, warning = call.core.open.tokens.renew(call.view, token, increment, call.now)
+    mount = mounts.read(call.view, mounts.AUTH).get(token.mount.removeprefix("auth/"))
+    longest = mount.max_ttl_s if mount else mounts.SYSTEM_TTL_S
+    if mount is not None and mount.type == "cert":
+        records = MountRecords(call.view, mount.prefix)
+        engines.of_mount(mount).check_renewal(records, token.meta or {}, call.inbound.certificate)
+    renewed, warning = call.core.open.tokens.renew(call.view, token, increment, call.now, longest)
     return Response(auth=auth_of(secret, renewed, call.now), warnings=[warning] if warning else [])
 
 
@@ -207,9 +217,15 @@ def _renew_accessor(call: Call, rest: str) -> Response:
     return _renewed(call, _by_accessor(call, rest), "")
 
 
+def _revocable(token: Token) -> str:
+    if token.batch:
+        raise RequestError("batch tokens cannot be revoked")
+    return token.id
+
+
 def _revoke_own(call: Call, _rest: str) -> Response:
     call.last_use = False
-    identity.revoke(call, call.caller.id)
+    identity.revoke(call, _revocable(call.caller))
     return Response()
 
 
@@ -217,7 +233,7 @@ def _revoke(call: Call, rest: str) -> Response:
     secret = rest or field.needed(call.data, "token")
     token = call.core.open.tokens.find(call.view, secret, call.now)
     if token is not None:
-        identity.revoke(call, token.id)
+        identity.revoke(call, _revocable(token))
     return Response()
 
 
@@ -231,7 +247,7 @@ def _revoke_orphan(call: Call, rest: str) -> Response:
     token = call.core.open.tokens.find(call.view, secret, call.now)
     if token is None:
         raise RequestError("token to revoke not found")
-    identity.revoke_alone(call, token.id)
+    identity.revoke_alone(call, _revocable(token))
     return Response()
 
 

@@ -38,6 +38,7 @@ class Daemon:
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
+        self.url = ""
         ready = threading.Event()
         self.reader = threading.Thread(target=self._read, args=(self.process, ready), daemon=True)
         self.reader.start()

@@ -12,7 +12,7 @@ from keystore.engines.pki import configuring, founding, issuing, publishing, rev
 from keystore.engines.pki.keys import check_size
 from keystore.engines.pki.validity import Limits
 from keystore.engines.request import Answer, Records, Request
-from keystore.engines.routes import Route, dispatch, route
+from keystore.engines.routes import Call, Route, dispatch, route
 
 DEFAULT_TTL_S = 768 * 3600
 MAX_TTL_S = 20 * 365 * 86400
@@ -22,7 +22,7 @@ _OPEN = re.compile(
 
 
 class Pki:
-    """Answer requests of one mount; roots and requests have a key of `default_kind` unless another is asked for."""
+    """Answer requests of one mount; keys are of `default_kind` unless another is asked for."""
 
     __slots__ = ("_routes",)
 
@@ -52,18 +52,26 @@ class Pki:
 
 
 def _routes(limits: Limits, default_kind: str) -> Sequence[Route]:
-    return (*_authorities(limits, default_kind), *_issuing(limits), *_published(), *_configuration())
+    return (*_authorities(limits, default_kind), *_issuing(limits, default_kind), *_published(), *_configuration())
+
+
+def _limits(call: Call, own: Limits) -> Limits:
+    """Return the times that the mount was tuned to, those of the engine where it was not."""
+    return Limits(
+        default_ttl_s=call.request.default_ttl_s or own.default_ttl_s,
+        max_ttl_s=call.request.max_ttl_s or own.max_ttl_s,
+    )
 
 
 def _authorities(limits: Limits, default_kind: str) -> Sequence[Route]:
     def root(path: str) -> Route:
-        return route(path, update=lambda call: founding.generate_root(call, limits, default_kind))
+        return route(path, update=lambda call: founding.generate_root(call, _limits(call, limits), default_kind))
 
     def intermediate(path: str) -> Route:
         return route(path, update=lambda call: founding.generate_intermediate(call, default_kind))
 
     def below(path: str) -> Route:
-        return route(path, update=lambda call: issuing.sign_intermediate(call, limits))
+        return route(path, update=lambda call: issuing.sign_intermediate(call, _limits(call, limits)))
 
     return (
         root("root/generate/{exported}"),
@@ -82,20 +90,28 @@ def _authorities(limits: Limits, default_kind: str) -> Sequence[Route]:
     )
 
 
-def _issuing(limits: Limits) -> Sequence[Route]:
+def _issuing(limits: Limits, default_kind: str) -> Sequence[Route]:
     def each(path: str) -> Sequence[Route]:
         """Return the three ways to issue, below a prefix."""
         return (
-            route(f"{path}issue/{{role}}", update=lambda call: issuing.issue(call, limits)),
-            route(f"{path}sign/{{role}}", update=lambda call: issuing.sign(call, limits)),
-            route(f"{path}sign-verbatim/{{role?}}", update=lambda call: issuing.sign_verbatim(call, limits)),
+            route(f"{path}issue/{{role}}", update=lambda call: issuing.issue(call, _limits(call, limits))),
+            route(f"{path}sign/{{role}}", update=lambda call: issuing.sign(call, _limits(call, limits))),
+            route(
+                f"{path}sign-verbatim/{{role?}}", update=lambda call: issuing.sign_verbatim(call, _limits(call, limits))
+            ),
         )
 
     return (
         *each(""),
         *each("issuer/{issuer}/"),
         route("roles", list=roles.list_names),
-        route("roles/{role}", update=roles.write, patch=roles.patch, read=roles.read, delete=roles.delete),
+        route(
+            "roles/{role}",
+            update=lambda call: roles.write(call, default_kind),
+            patch=roles.patch,
+            read=roles.read,
+            delete=roles.delete,
+        ),
         route("revoke", update=revoking.revoke),
         route("certs", list=publishing.list_serials),
         route("certs/revoked", list=revoking.list_revoked),

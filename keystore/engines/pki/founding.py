@@ -170,9 +170,10 @@ def _back(body: Body) -> int:
 
 def _make_key(call: Call, default_kind: str) -> tuple[PrivateKey, int]:
     bits = keys.check_signature_bits(call.body.number("signature_bits"))
-    kind = call.body.text("key_type") or default_kind
-    size = keys.check_size(kind, call.body.number("key_bits"))
-    return keys.generate(kind, size), bits
+    asked = call.body.number("key_bits")
+    kind = keys.choose(call.body.text("key_type"), default_kind, asked)
+    size = keys.check_size(kind, asked)
+    return keys.make(call.request.beside, kind, size), bits
 
 
 def _keep_key(call: Call, key: PrivateKey) -> KeyRecord:

@@ -50,7 +50,7 @@ def issue(call: Call, limits: Limits) -> Answer:
     signer = _signer(call, found)
     alternatives = _alternatives(call.body, subject.asked(call.body), call.body.text("common_name"))
     subject.check(found, call.body.text("common_name"), alternatives, call.request.user)
-    key = keys.generate(found.key_type, found.key_bits)
+    key = keys.make(call.request.beside, found.key_type, found.key_bits)
     wanted = _wanted(call, found, limits, key.spki, call.body.text("common_name"), alternatives)
     return _answer(call, found, signer, wanted, form, key)
 

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from keystore import der, encoding, sm2
-from keystore.engines.request import RequestError
+from keystore.engines import rsakey
+from keystore.engines.request import Beside, RequestError
 from keystore.errors import KeystoreError
 
 _NULL = b"\x05\x00"
@@ -114,6 +115,21 @@ def generate(kind: str, bits: int) -> PrivateKey:
     return _of_library(ed25519.Ed25519PrivateKey.generate())
 
 
+def choose(asked: str, default: str, bits: int) -> str:
+    """Return the kind that is asked for; a size that only RSA has asks for RSA where no kind is named."""
+    return asked or ("rsa" if bits in _RSA_BITS else default)
+
+
+def make(beside: Beside, kind: str, bits: int) -> PrivateKey:
+    """Make a key, one that takes long where it keeps nobody waiting.
+
+    Raises: RequestError.
+    """
+    if kind == "rsa":
+        return beside(f"rsa-{check_size(kind, bits)}", lambda: generate(kind, bits))
+    return generate(kind, bits)
+
+
 def read_private(pem: str) -> PrivateKey:
     """Return the key of one PEM block, PKCS#8 or the older form of its type.
 
@@ -125,11 +141,13 @@ def read_private(pem: str) -> PrivateKey:
         except KeystoreError:
             pass  # The library tells of every other kind.
     try:
-        found = serialization.load_pem_private_key(pem.encode("utf-8"), None)
+        found = serialization.load_pem_private_key(pem.encode("utf-8"), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise RequestError("unable to parse private key: expected an unencrypted RSA, EC, Ed25519 or SM2 key") from None
     if not isinstance(found, _Library):
         raise RequestError("unable to parse private key: expected an RSA, EC, Ed25519 or SM2 key, got another kind")
+    if isinstance(found, rsa.RSAPrivateKey):
+        rsakey.check(found)
     return _of_library(found)
 
 

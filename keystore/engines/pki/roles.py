@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from keystore.engines.pki import role
+from keystore.engines.pki import keys, role
 from keystore.engines.pki.role import Role
 from keystore.engines.request import Answer, Records, RequestError
 from keystore.engines.routes import Call
@@ -24,11 +24,12 @@ def require(call: Call) -> Role:
     return found
 
 
-def write(call: Call) -> Answer:
-    """Make a role, or replace one whole."""
+def write(call: Call, default_kind: str) -> Answer:
+    """Make a role, or replace one whole; it issues keys of the mount's default kind unless it names another."""
     if not _NAME.fullmatch(call.parts["role"]):
         raise RequestError("unsupported path", status=404)
-    return _save(call, role.read_role(call.body))
+    kind = keys.choose("", default_kind, call.body.number("key_bits"))
+    return _save(call, role.read_role(call.body, Role(key_type=kind)))
 
 
 def patch(call: Call) -> Answer:

@@ -44,7 +44,7 @@ def require(call: Call, missing: str = NOT_FOUND) -> Key:
         raise RequestError(missing)
     if not _due(found, call.now):
         return found
-    return rotate(call.records, found, call.now)
+    return rotate(call, found)
 
 
 def save(records: Records, key: Key) -> None:
@@ -57,9 +57,11 @@ def forget(records: Records, key: Key) -> None:
     records.delete(_FOLDER + key.name)
 
 
-def make_version(kind: Kind, size: int, now: datetime) -> Version:
+def make_version(call: Call, kind: Kind, size: int) -> Version:
     """Return a new version from the system's random numbers."""
-    return wrap_version(kind, kind.generate(size), now)
+    if kind.slow:
+        return call.request.beside(f"version {kind.name}", lambda: wrap_version(kind, kind.generate(size), call.now))
+    return wrap_version(kind, kind.generate(size), call.now)
 
 
 def wrap_version(kind: Kind, secret: bytes, now: datetime) -> Version:
@@ -76,10 +78,10 @@ def wrap_version(kind: Kind, secret: bytes, now: datetime) -> Version:
     )
 
 
-def rotate(records: Records, key: Key, now: datetime) -> Key:
+def rotate(call: Call, key: Key) -> Key:
     """Add a version to a key and keep it."""
-    made = key.rotated(make_version(key.kind, key.size, now))
-    save(records, made)
+    made = key.rotated(make_version(call, key.kind, key.size))
+    save(call.records, made)
     return made
 
 

@@ -28,8 +28,12 @@ def sign(call: Call) -> Answer:
     number = sealing.choose_version(key, call.body.number("key_version"), "signing")
     if found is None:
         return Answer(data=_sign(key, number, call.body, how(call.body), "public_key"))
-    results = batch.run(found, lambda item: _sign(key, number, item, how(item), "publickey"), {"key_version": 0})
-    return batch.answer(results)
+    blank = {"key_version": 0}
+
+    def act(item: Body) -> Mapping[str, object]:
+        return _sign(key, number, item, how(item), "publickey")
+
+    return batch.answer(batch.run_with(call, key, found, act, blank))
 
 
 def mac(call: Call) -> Answer:
@@ -52,8 +56,9 @@ def verify(call: Call) -> Answer:
     """Tell whether signatures or MACs are right."""
     found = batch.items(call)
     if found is not None:
-        results = batch.run(found, _verifier(call, found), {"valid": False})
-        return batch.answer(results)
+        act = _verifier(call, found)
+        key = archive.require(call)
+        return batch.answer(batch.run_with(call, key, found, act, {"valid": False}))
     for name in ("signature", "hmac"):
         if call.body.text(name):
             return Answer(data=_verifier(call, (call.body,))(call.body))

@@ -28,7 +28,7 @@ def encrypt(call: Call, default_type: str) -> Answer:
     batch.expect_texts(found, "plaintext", _NO_PLAINTEXT)
     batch.expect_contexts(found)
     key = _key(call, found, default_type)
-    return batch.answer_strictly(call, batch.run(found, lambda item: _encrypt(key, item), {}))
+    return batch.answer_strictly(call, batch.run_with(call, key, found, lambda item: _encrypt(key, item), {}))
 
 
 def decrypt(call: Call) -> Answer:
@@ -40,7 +40,9 @@ def decrypt(call: Call) -> Answer:
     batch.expect_texts(found, "ciphertext", _NO_CIPHERTEXT)
     batch.expect_contexts(found)
     key = archive.require(call)
-    return batch.answer_strictly(call, batch.run(found, lambda item: _decrypt(key, item), {"plaintext": ""}))
+    return batch.answer_strictly(
+        call, batch.run_with(call, key, found, lambda item: _decrypt(key, item), {"plaintext": ""})
+    )
 
 
 def rewrap(call: Call) -> Answer:
@@ -52,7 +54,7 @@ def rewrap(call: Call) -> Answer:
     batch.expect_texts(found, "ciphertext", _NO_CIPHERTEXT)
     batch.expect_contexts(found)
     key = archive.require(call)
-    return batch.answer(batch.run(found, lambda item: _rewrap(key, item), {}))
+    return batch.answer(batch.run_with(call, key, found, lambda item: _rewrap(key, item), {}))
 
 
 def datakey(call: Call) -> Answer:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, keywrap
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from keystore import ed25519, encoding, sm2
-from keystore.engines.request import Answer, Records, RequestError
+from keystore.engines.request import Answer, RequestError
 from keystore.engines.routes import Call
 from keystore.engines.transit import archive, keys, kinds, lifecycle
 from keystore.engines.transit.kinds import Kind
@@ -31,7 +31,7 @@ _HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
 
 def wrapping_key(call: Call) -> Answer:
     """Tell the public key that wraps keys for this mount; it is made on first use."""
-    return Answer(data={"public_key": keys.public_pem(_wrapping_key(call.records))})
+    return Answer(data={"public_key": keys.public_pem(_wrapping_key(call))})
 
 
 def take(call: Call) -> Answer:
@@ -69,12 +69,12 @@ def take_version(call: Call) -> Answer:
     return Answer()
 
 
-def _wrapping_key(records: Records) -> rsa.RSAPrivateKey:
-    kept = records.get(_RECORD)
+def _wrapping_key(call: Call) -> rsa.RSAPrivateKey:
+    kept = call.records.get(_RECORD)
     if kept is not None:
         return keys.load_rsa(kept, _BITS)
-    made = rsa.generate_private_key(public_exponent=65537, key_size=_BITS)
-    records.put(_RECORD, keys.private_der(made))
+    made = call.request.beside("wrapping key", lambda: rsa.generate_private_key(public_exponent=65537, key_size=_BITS))
+    call.records.put(_RECORD, keys.private_der(made))
     return made
 
 
@@ -88,7 +88,7 @@ def _unwrap(call: Call, kind: Kind) -> bytes:
     hashed = _HASHES[name]()
     oaep = padding.OAEP(mgf=padding.MGF1(hashed), algorithm=hashed, label=None)
     try:
-        wrapping = _wrapping_key(call.records).decrypt(wrapped[: _BITS // 8], oaep)
+        wrapping = _wrapping_key(call).decrypt(wrapped[: _BITS // 8], oaep)
         plain = keywrap.aes_key_unwrap_with_padding(wrapping, wrapped[_BITS // 8 :])
     except (ValueError, keywrap.InvalidUnwrap):
         raise RequestError("failed to unwrap the provided ciphertext") from None

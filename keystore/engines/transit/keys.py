@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from keystore import sm2
+from keystore.engines import rsakey
 from keystore.engines.request import RequestError
 
 _Private: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -38,13 +39,15 @@ def public_pem(key: _Private) -> str:
 
 
 def load_rsa(secret: bytes, bits: int, *, checked: bool = False) -> rsa.RSAPrivateKey:
-    """Return an RSA key of this many bits; `checked` proves its primes, which one of our own making needs not.
+    """Return an RSA key of this many bits; `checked` where somebody else may have made it.
 
     Raises: RequestError.
     """
-    found = _load(secret, checked=checked)
+    found = _load(secret)
     if not isinstance(found, rsa.RSAPrivateKey) or found.key_size != bits:
         raise RequestError(f"expected an RSA key of {bits} bits, got another kind of key")
+    if checked:
+        rsakey.check(found)
     return found
 
 
@@ -74,8 +77,8 @@ def restore_sm2(secret: bytes, public: str) -> sm2.PrivateKey:
     return sm2.PrivateKey.restore(int.from_bytes(secret, "big"), sm2.PublicKey.from_pem(public))
 
 
-def _load(secret: bytes, *, checked: bool = True) -> object:
+def _load(secret: bytes) -> object:
     try:
-        return serialization.load_der_private_key(secret, None, unsafe_skip_rsa_key_validation=not checked)
+        return serialization.load_der_private_key(secret, None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise RequestError("expected a private key in PKCS#8 DER, got something else") from None

@@ -18,7 +18,10 @@ HMAC_SIZES = (32, 512)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """One type of key; `label` names its versions where they have a public half, told by `public`."""
+    """One type of key; `label` names its versions where they have a public half, told by `public`.
+
+    A `slow` one takes seconds to make.
+    """
 
     name: str
     size: int = 0
@@ -26,6 +29,7 @@ class Kind:
     signs: bool = False
     derives: bool = False
     authenticates_more: bool = False
+    slow: bool = False
     generate: Callable[[int], bytes]
     public: Callable[[bytes], str] | None = None
     label: str = ""
@@ -76,6 +80,7 @@ def _rsa(bits: int) -> Kind:
         generate=lambda _: keys.private_der(rsa.generate_private_key(public_exponent=65537, key_size=bits)),
         public=lambda secret: keys.public_pem(keys.load_rsa(secret, bits)),
         label=name,
+        slow=True,
         check=lambda secret: _ignore(keys.load_rsa(secret, bits, checked=True)),
     )
 

@@ -30,7 +30,7 @@ def make(call: Call, type_name: str) -> Key:
     kind = kinds.named(type_name)
     size = _size(kind, call.body.number("key_size"))
     wanted = settings(call, kind)
-    version = archive.make_version(kind, size, call.now)
+    version = archive.make_version(call, kind, size)
     made = dataclasses.replace(wanted, versions={1: version}, size=size)
     archive.save(call.records, made)
     return made
@@ -96,7 +96,7 @@ def rotate(call: Call) -> Answer:
         raise RequestError("key not found")
     if not found.may_rotate:
         raise RequestError("imported key rotation is not allowed")
-    return Answer(data=describe(archive.rotate(call.records, found, call.now)))
+    return Answer(data=describe(archive.rotate(call, found)))
 
 
 def trim(call: Call) -> Answer:

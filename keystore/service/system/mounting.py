@@ -63,12 +63,16 @@ def _enable(call: Call, table: str, rest: str) -> Response:
     mount = mounts.make(path, call.data, login=table == AUTH)
     if not engines.known(mount.kind, login=mount.login) or mount.kind in ("cubbyhole", "token"):
         raise RequestError(f'plugin not found in the catalog: "{mount.type}"')
+    engines.of_mount(mount)
     _keep(call, table, mount)
     return Response()
 
 
 def _tune(call: Call, table: str, rest: str) -> Response:
-    _keep(call, table, mounts.tuned(_mount(call, table, rest), call.data))
+    mount = mounts.tuned(_mount(call, table, rest), call.data)
+    if mount.type != "system":
+        engines.of_mount(mount)
+    _keep(call, table, mount)
     return Response()
 
 

@@ -12,10 +12,12 @@ from keystore.service.system import (
     audits,
     keys,
     leasing,
+    limits,
     mounting,
     policies,
     sealing,
     snapshots,
+    standing,
     tools,
     wrapped,
 )
@@ -72,6 +74,16 @@ EXACT: Mapping[str, Route] = {
     "audit": Route(handlers={_READ: audits.table, _LIST: audits.table}, sudo=True),
     "tools/random": Route(handlers=_RANDOM),
     "tools/hash": Route(handlers=write(tools.hash_input)),
+    "quotas/rate-limit": Route(handlers={_LIST: limits.names}, sudo=True),
+    "quotas/config": Route(handlers=read(standing.quota_config), sudo=True),
+    "step-down": Route(handlers=write(standing.step_down), sudo=True),
+    "ha-status": Route(handlers=read(standing.nodes)),
+    "replication/status": Route(handlers=read(standing.replication), open=True),
+    "version-history": Route(handlers={_LIST: standing.version_history, _READ: standing.version_history}),
+    "internal/ui/feature-flags": Route(handlers=read(standing.feature_flags), open=True),
+    "plugins/catalog": Route(handlers={_READ: standing.catalog, _LIST: standing.catalog}, sudo=True),
+    "rekey/backup": Route(handlers=read(standing.backup), sudo=True),
+    "leases/tidy": Route(handlers=write(standing.tidy_leases), sudo=True),
     "storage/raft/snapshot": Route(handlers={_READ: snapshots.take, _UPDATE: snapshots.restore}, sudo=True),
     "storage/raft/snapshot-force": Route(handlers=write(snapshots.force), sudo=True),
 }
@@ -96,6 +108,10 @@ BELOW: Mapping[str, Route] = {
     "revoke/": Route(handlers=write(leasing.revoke)),
     "audit/": Route(handlers={_UPDATE: audits.enable, _DELETE: audits.disable}, sudo=True),
     "audit-hash/": Route(handlers=write(audits.hash_text)),
+    "plugins/catalog/": Route(handlers={_READ: standing.catalog, _LIST: standing.catalog}, sudo=True),
+    "quotas/rate-limit/": Route(
+        handlers={_READ: limits.read, _UPDATE: limits.write, _DELETE: limits.delete}, sudo=True
+    ),
     "tools/random/": Route(handlers=_RANDOM),
     "tools/hash/": Route(handlers=write(tools.hash_input)),
 }

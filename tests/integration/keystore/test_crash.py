@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -99,6 +100,46 @@ def test_a_full_disk_refuses_and_harms_nothing(tmp_path: Path) -> None:
             client.secrets.kv.v1.create_or_update_secret("after", {"v": "1"}, mount_point="s")
     finally:
         os.system(f"umount {disk}")
+
+
+def _run(*words: str) -> bool:
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def test_a_disk_that_became_read_only_refuses_and_harms_nothing(tmp_path: Path) -> None:
+    """As the kernel makes it after an error of the medium, with the store's files open."""
+    disk, image = tmp_path / "disk", tmp_path / "image"
+    disk.mkdir()
+    image.write_bytes(b"")
+    os.truncate(image, 24 << 20)
+    if not (_run("mkfs.ext4", "-q", str(image)) and _run("mount", "-o", "loop", str(image), str(disk))):
+        pytest.skip("this host mounts no image of ext4")
+    daemon = Daemon(disk / "data")
+    try:
+        client = daemon.start().unsealed()
+        client.sys.enable_secrets_engine("kv", "s")
+        client.sys.enable_audit_device("file", path="a", options={"file_path": str(tmp_path / "audit.log")})
+        client.secrets.kv.v1.create_or_update_secret("before", {"v": "1"}, mount_point="s")
+        assert _run("mount", "-o", "remount,abort", str(disk))
+        for _ in range(3):
+            with pytest.raises(hvac.exceptions.InternalServerError, match="expected a usable store, got '"):
+                client.secrets.kv.v1.create_or_update_secret("refused", {"v": "1"}, method="POST", mount_point="s")
+        assert client.secrets.kv.v1.read_secret("before", mount_point="s")["data"] == {"v": "1"}
+        assert client.sys.read_health_status().status_code == 200
+        daemon.stop()
+        with pytest.raises(AssertionError, match="expected a usable file or directory, got 'read-only file system'"):
+            daemon.start()
+        assert not any("Traceback" in line for line in daemon.lines)
+        assert _run("umount", str(disk))
+        assert _run("mount", "-o", "loop", str(image), str(disk))
+        again = daemon.start().reopen(client.token)
+        again.secrets.kv.v1.create_or_update_secret("after", {"v": "2"}, mount_point="s")
+        assert again.secrets.kv.v1.list_secrets("", mount_point="s")["data"]["keys"] == ["after", "before"]
+        daemon.stop()
+        audit.verify(tmp_path / "audit.log")
+    finally:
+        daemon.kill()
+        _run("umount", str(disk))
 
 
 def _fill(client: hvac.Client) -> list[str]:

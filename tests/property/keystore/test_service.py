@@ -5,9 +5,11 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystore import shamir
-from keystore.access import duration, policy
+from keystore import certificate, chain, der, encoding, shamir
+from keystore.access import duration, hcl, policy
 from keystore.access.acl import Acl
+from keystore.access.batch import BatchSeal
+from keystore.barrier.cipher import SUITES
 from keystore.engines.request import RequestError
 from keystore.errors import KeystoreError
 from keystore.server import http
@@ -84,3 +86,47 @@ def test_a_secret_comes_back_from_any_of_its_shares(secret: bytes, threshold: in
     shares = shamir.split(secret, count, threshold)
     chosen = data.draw(st.permutations(shares))[:threshold]
     assert shamir.combine(chosen) == secret
+
+
+@given(st.one_of(st.text(), st.lists(_PIECES).map(" ".join)))
+def test_hcl_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(KeystoreError):
+        assert isinstance(hcl.parse(text), list)
+
+
+_TAGS = st.sampled_from([b"\x30", b"\x02", b"\x03", b"\x04", b"\x06", b"\xa0", b"\x80", b"\x01\x00", b"\x82\x01\x00"])
+_DER = st.one_of(st.binary(), st.lists(st.one_of(_TAGS, st.binary(max_size=3))).map(b"".join))
+
+
+@given(_DER)
+def test_der_is_read_or_refused(data: bytes) -> None:
+    for read in (
+        lambda: list(der.Reader(data, "x").elements()),
+        lambda: encoding.decode_public(data),
+        lambda: encoding.decode_private(data),
+        lambda: encoding.decode_ed25519_private(data),
+        lambda: certificate.parse_certificate(encoding.encode_pem("CERTIFICATE", data).encode()),
+    ):
+        with contextlib.suppress(KeystoreError):
+            read()
+
+
+@given(
+    st.one_of(st.binary(), st.dictionaries(st.text(), st.integers()).map(lambda found: repr(found).encode() + b"\n"))
+)
+def test_a_line_of_an_audit_is_read_or_refused(data: bytes) -> None:
+    with contextlib.suppress(KeystoreError):
+        chain.parse_line(data, "x")
+
+
+_BATCH = BatchSeal(SUITES["gm"], "store", lambda purpose, data: (purpose.encode() + data).ljust(32, b"x")[:32])
+
+
+@given(st.binary(max_size=500))
+def test_a_batch_token_comes_back_as_it_went(content: bytes) -> None:
+    assert _BATCH.unseal(_BATCH.seal(content)) == content
+
+
+@given(st.one_of(st.text(), st.text(alphabet="ABCDabcd0129-_=")))
+def test_any_other_text_is_no_batch_token(text: str) -> None:
+    assert _BATCH.unseal("hvb." + text) is None

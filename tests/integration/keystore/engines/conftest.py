@@ -22,7 +22,7 @@ PROGRAM = "FERRY_BAO"
 
 def _daemon(folder: Path) -> Iterator[hvac.Client]:
     daemon = pytest.importorskip("daemon", reason="this checkout has no `ferry keystore serve` yet")
-    with daemon.served(folder / "data") as found:
+    with daemon.served(folder / "data", "--profile", "standard") as found:
         yield found.unsealed()
 
 
