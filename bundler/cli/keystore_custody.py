@@ -96,6 +96,8 @@ def custody_group() -> None:
     metavar="FILE",
     help="Shares of the unseal key, in a file of mode 0600; default: they are asked for.",
 )
+@click.option("--open-with", metavar="NAME", help="Open the root key by this custody instead of shares.")
+@click.option("--open-from", type=_FILE, metavar="FILE", help="Its passphrase or key file; default: it is asked for.")
 @click.option(
     "--systemd-creds",
     "credential",
@@ -104,8 +106,19 @@ def custody_group() -> None:
     help=f"Give a new key file to systemd-creds alone, which writes it here encrypted, as {_CREDENTIAL}.",
 )
 @means_options
-def add(name: str, kind: str, data: Path, shares: tuple[Path, ...], credential: Path | None, **means: Any) -> None:
-    """Add a custody; enough shares of the unseal key must agree. The daemon may run meanwhile.
+def add(
+    name: str,
+    kind: str,
+    data: Path,
+    shares: tuple[Path, ...],
+    open_with: str | None,
+    open_from: Path | None,
+    credential: Path | None,
+    **means: Any,
+) -> None:
+    """Add a custody; enough shares of the unseal key must agree, or a custody that is there by passphrase or key file.
+
+    The daemon may run meanwhile. To change a passphrase, add the new one and remove the old one.
 
     \b
     Kinds:
@@ -116,6 +129,7 @@ def add(name: str, kind: str, data: Path, shares: tuple[Path, ...], credential: 
     \b
     Examples:
       ferry keystore custody add operator --kind passphrase --data /var/lib/ferry/vault
+      ferry keystore custody add operator-2 --kind passphrase --data /var/lib/ferry/vault --open-with operator
       ferry keystore custody add stick --kind keyfile --key-file /media/ferry/vault.key --data /var/lib/ferry/vault
       ferry keystore custody add host --kind keyfile --data /var/lib/ferry/vault \\
         --systemd-creds /etc/credstore.encrypted/ferry-keystore
@@ -124,7 +138,10 @@ def add(name: str, kind: str, data: Path, shares: tuple[Path, ...], credential: 
     """  # noqa: D301
     seal = _seal_in(data)
     keeping.expect_none(data, name)
-    root_key = seal.open_root(sealing.join(_shares(shares, seal.threshold)))
+    if open_with is not None:
+        root_key = _opened(data, seal, open_with, open_from)
+    else:
+        root_key = seal.open_root(sealing.join(_shares(shares, seal.threshold)))
     custodian = _credential_custodian(seal, kind, credential) if credential else _custodian(seal, kind, means)
     made = keeping.add(data, name, custodian, seal, root_key, datetime.now(UTC))
     _say(tr(f"Custody '{made.name}' ({made.kind}) keeps the root key too", f"托管“{made.name}”（{made.kind}）已添加"))
@@ -246,6 +263,21 @@ def _seal_in(directory: Path) -> Seal:
             hint="initialise it: ferry keystore operator init",
         )
     return Seal.parse(data)
+
+
+def _opened(data: Path, seal: Seal, name: str, source: Path | None) -> bytearray:
+    """Return the root key that a custody by passphrase or key file keeps."""
+    found = keeping.read(data, name)
+    question = tr(f"Passphrase of the custody '{name}'", f"托管“{name}”的口令")
+    means = Means(
+        profile=seal.profile,
+        passphrase=lambda: read_secret(source, question, "--open-from FILE"),
+        key_file=source,
+    )
+    root_key = keeping.open_root(found, custodian_of(found.kind, means), seal)
+    # A root key that does not open the keyring is another store's.
+    seal.open_keyring(root_key)
+    return root_key
 
 
 def _custodian(seal: Seal, kind: str, means: dict[str, Any]) -> Custodian:

@@ -22,8 +22,8 @@ SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "123456"
 
 
-def run(*words: object, address: str = "", error: str = "") -> str:
-    env = {"VAULT_ADDR": address, "LC_ALL": "C.UTF-8"}
+def run(*words: object, address: str = "", token: str = "", error: str = "") -> str:
+    env = {"VAULT_ADDR": address, "VAULT_TOKEN": token, "LC_ALL": "C.UTF-8"}
     done: Result = CliRunner().invoke(ferry, ["keystore", *map(str, words)], env=env)
     if error:
         assert isinstance(done.exception, KeystoreError), (done.output, done.exception)
@@ -86,6 +86,18 @@ def test_one_operator_unseals_with_a_passphrase(made: Daemon, tmp_path: Path) ->
     _works(made)
     assert run("custody", "list", "--data", made.data).startswith("operator  passphrase  20")
     assert not any(PASSPHRASE in line for line in made.lines)
+    # A new passphrase in place of the old one needs no share.
+    changed = ("--kind", "passphrase", "--data", made.data, "--passphrase-file", other, "--open-with", "operator")
+    run(
+        *("custody", "add", "second", *changed, "--open-from", other),
+        error=(
+            "custody/operator.json.form: expected the passphrase that sealed this, got another, or the file was altered"
+        ),
+    )
+    run("custody", "add", "second", *changed, "--open-from", phrase)
+    run("custody", "remove", "operator", "--data", made.data)
+    run("operator", "seal", address=made.url, token=made.root)
+    assert run("operator", "unseal", "--passphrase-file", other, address=made.url) == "Unsealed\n"
 
 
 def test_the_daemon_comes_back_by_a_key_file(made: Daemon, tmp_path: Path) -> None:
