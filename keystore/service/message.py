@@ -46,7 +46,8 @@ class Response:
 
     def document(self, request_id: str) -> dict[str, Any]:
         """Return the JSON object of the response."""
-        if self.errors is not None:
+        # A version that was deleted is a 404 with what is known of it, and in no other form than an answer.
+        if self.errors or (self.errors is not None and self.data is None):
             refused: dict[str, Any] = {"errors": self.errors}
             return refused | ({"data": self.data} if self.data is not None else {})
         found = {

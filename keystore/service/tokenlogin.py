@@ -9,7 +9,7 @@ from keystore import document
 from keystore.access import field, settings
 from keystore.access.login import described as settings_described
 from keystore.access.settings import TokenSettings
-from keystore.access.token import BY_ACCESSOR, Token, described
+from keystore.access.token import BATCH, BY_ACCESSOR, Token, described
 from keystore.engines.request import Operation, Records, RequestError
 from keystore.service import engines, identity, mounts
 from keystore.service.call import Call
@@ -209,7 +209,7 @@ def _renew(call: Call, rest: str) -> Response:
     secret = rest or field.needed(call.data, "token")
     token = call.core.open.tokens.find(call.view, secret, call.now)
     if token is None:
-        raise RequestError(_BAD)
+        raise RequestError("token not found")
     return _renewed(call, token, secret)
 
 
@@ -238,7 +238,11 @@ def _revoke(call: Call, rest: str) -> Response:
 
 
 def _revoke_accessor(call: Call, rest: str) -> Response:
-    identity.revoke(call, _by_accessor(call, rest).id)
+    accessor = rest or field.needed(call.data, "accessor")
+    token = call.core.open.tokens.by_accessor(call.view, accessor, call.now)
+    if token is None:
+        return Response(warnings=["No token found with this accessor"])
+    identity.revoke(call, token.id)
     return Response()
 
 
@@ -292,6 +296,8 @@ def _write_role(call: Call, name: str) -> Response:
         "path_suffix": field.text(data, "path_suffix", before.get("path_suffix", "")),
         "settings": kept.document(),
     }
+    if kept.token_type == BATCH and not found["orphan"]:
+        raise RequestError("'token_type' cannot be 'batch' when role is set to generate non-orphan tokens")
     call.view.put(_ROLES + name, document.canonical(found))
     return Response()
 

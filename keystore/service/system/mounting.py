@@ -42,6 +42,8 @@ def read(table: str) -> Callable[[Call, str], Response]:
 def _tuning(mount: Mount) -> Response:
     found: dict[str, Any] = mount.tuned() | {"description": mount.description}
     found["default_lease_ttl"], found["max_lease_ttl"] = mount.ttl_s, mount.max_ttl_s
+    if mount.login:
+        found["token_type"] = mount.token_type or "default-service"
     if mount.options:
         found["options"] = dict(mount.options)
     return Response(data=found)
@@ -145,7 +147,7 @@ def interface_mount(call: Call, rest: str) -> Response:
             f'preflight capability check returned 403, please ensure client\'s policies grant access to path "{rest}/"',
             status=403,
         )
-    return Response(data=_outlined(mount) | {"path": mount.route, "uuid": mount.uuid, "config": mount.tuned()})
+    return Response(data=mount.described() | {"path": mount.route})
 
 
 def _visible(call: Call, mount: Mount) -> bool:

@@ -76,6 +76,8 @@ EXACT: Mapping[str, Route] = {
     "tools/hash": Route(handlers=write(tools.hash_input)),
     "quotas/rate-limit": Route(handlers={_LIST: limits.names}, sudo=True),
     "quotas/config": Route(handlers=read(standing.quota_config), sudo=True),
+    "config/cors": Route(handlers=read(standing.cors), sudo=True),
+    "config/auditing/request-headers": Route(handlers=read(standing.audited_headers), sudo=True),
     "step-down": Route(handlers=write(standing.step_down), sudo=True),
     "ha-status": Route(handlers=read(standing.nodes)),
     "replication/status": Route(handlers=read(standing.replication), open=True),

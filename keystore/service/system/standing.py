@@ -58,6 +58,16 @@ def tidy_leases(_call: Call, _rest: str) -> Response:
     return Response(status=202, warnings=["nothing to tidy: what ends is taken away by itself"])
 
 
+def cors(_call: Call, _rest: str) -> Response:
+    """Tell that no other site's pages may ask."""
+    return Response(data={"enabled": False, "allowed_origins": [], "allowed_headers": []})
+
+
+def audited_headers(_call: Call, _rest: str) -> Response:
+    """Tell that no header of a request is in the audit."""
+    return Response(data={"headers": {}})
+
+
 def quota_config(_call: Call, _rest: str) -> Response:
     """Tell how quotas behave."""
     return Response(

@@ -124,7 +124,7 @@ def test_roles_and_mounts_say_which_kind_a_login_gives(daemon: Daemon, root: hva
 def test_what_was_lent_to_a_batch_token_goes_back_with_its_parent(daemon: Daemon, root: hvac.Client) -> None:
     root.sys.enable_secrets_engine("pki", "batched")
     root.secrets.pki.generate_root("internal", "x.test", {"key_type": "ec"}, mount_point="batched")
-    role = {"allow_any_name": True, "generate_lease": True, "key_type": "ec"}
+    role = {"allow_any_name": True, "generate_lease": True, "key_type": "ec", "ttl": "1h"}
     root.secrets.pki.create_or_update_role("r", role, mount_point="batched")
     root.sys.create_or_update_policy("issue", 'path "batched/*" { capabilities = ["update"] }\n' + POLICY)
     parent = daemon.client(root.auth.token.create(policies=["issue"])["auth"]["client_token"])
