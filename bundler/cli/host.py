@@ -25,10 +25,11 @@ from bundler.cli.receipt import receipt_command
 from bundler.cli.support import support_command
 from bundler.errors import FerryError, HostError
 from bundler.installer.drivers import staying_drivers
-from bundler.installer.install import Options, Outcome
+from bundler.installer.install import Outcome
 from bundler.installer.install import install as install_bundle
 from bundler.installer.layout import Layout
 from bundler.installer.marks import read_marks
+from bundler.installer.options import Options
 from bundler.installer.plan import Plan
 from bundler.installer.status import Remembered, Status, read_status
 from bundler.installer.systemd import HostSystemd

@@ -34,6 +34,10 @@ class Layout:
         """One file for each run that changed something."""
         return self.state / "journal"
 
+    def pending(self, number: int) -> Path:
+        """What only root may read: how to finish the install that began with a run, or to take it back."""
+        return self.state / f"pending-{number:06}.json"
+
     @property
     def records(self) -> Path:
         """One record for each release: `N.json`."""
@@ -103,6 +107,11 @@ class Layout:
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")
+
+    @property
+    def toolchains(self) -> Path:
+        """The Pythons that run Ferry itself, each by the digest of its content."""
+        return self.programs / "toolchains"
 
     @property
     def trees(self) -> Path:
