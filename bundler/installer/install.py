@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bundler.anchors import Anchor, choose_anchors, read_trust
 from bundler.archive import Head
-from bundler.attest import Attested
 from bundler.checks import Reading
-from bundler.errors import HostError, TrustError
+from bundler.errors import HostError
 from bundler.installer.apply import Done, apply
 from bundler.installer.audit import (
     HostLog,
@@ -24,11 +21,12 @@ from bundler.installer.audit import (
     set_aside,
 )
 from bundler.installer.base import check_base, with_room
+from bundler.installer.believe import Believed, believe, named_anchors, want_bundle
 from bundler.installer.comeback import coming_back
 from bundler.installer.facts import Facts, gather
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import Layout
-from bundler.installer.marks import Memory, judge_at, write_marks
+from bundler.installer.marks import Memory, write_marks
 from bundler.installer.memory import recall
 from bundler.installer.options import Options
 from bundler.installer.overrides import record_overrides, used_overrides
@@ -39,15 +37,11 @@ from bundler.installer.preflight.host import check_findings
 from bundler.installer.preflight.readings import read_host
 from bundler.installer.preflight.required import check_host, check_owner, check_plan
 from bundler.installer.room import is_full, lacks_room, told_room
-from bundler.installer.settings import parse_changes
 from bundler.installer.steps.step import Job
 from bundler.installer.systemd import Systemd
-from bundler.installer.wanted import Wanted, want
+from bundler.installer.wanted import Wanted
 from bundler.medium import Medium
-from bundler.model.manifest import Manifest
 from bundler.model.progress import Progress
-from bundler.model.whole import whole_manifest
-from bundler.verify import Policy, read_manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,24 +79,6 @@ class Session:
     def now(self) -> datetime:
         """What the clock said when it began."""
         return self.log.now
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Believed:
-    """A bundle whose head is believed: what its tar carries, and the whole release that it stands for."""
-
-    head: Head
-    carried: Manifest
-    manifest: Manifest
-    sha256: str
-    attested: Attested
-    policy: Policy
-    judged_at: datetime
-
-    @property
-    def product(self) -> str:
-        """What it is called, in words."""
-        return f"{self.manifest.name} {self.manifest.version}"
 
 
 def install(
@@ -157,27 +133,6 @@ def _gather(session: Session) -> Facts:
     return replace(facts, memory=recall(session.layout, facts.releases, accept_lost=session.options.accept_lost))
 
 
-def believe(head: Head, options: Options, facts: Facts, layout: Layout, *, now: datetime) -> Believed:
-    """Check who signed a bundle, and return what it is.
-
-    Raises:
-        TrustError, IntegrityError: it is refused.
-    """
-    policy = _policy(options, facts, layout)
-    judged_at = judge_at(facts.memory.marks, now)
-    carried, attested = read_manifest(head, policy, now=judged_at)
-    document, manifest = whole_manifest(head.manifest, carried)
-    return Believed(
-        head=head,
-        carried=carried,
-        manifest=manifest,
-        sha256=hashlib.sha256(document).hexdigest(),
-        attested=attested,
-        policy=policy,
-        judged_at=judged_at,
-    )
-
-
 def _same_pending(layout: Layout, bundle: Believed) -> Pending | None:
     """Return the install that was cut off, when it is of this very release.
 
@@ -201,6 +156,11 @@ def _plan(bundle: Believed, facts: Facts, session: Session) -> tuple[Plan, Facts
     """
     options, layout = session.options, session.layout
     check_host(facts, bundle.manifest.platform.machine)
+    if options.only_upgrade and facts.installed is None:
+        raise HostError(
+            f"expected an installed release to upgrade to {bundle.product}, there is none",
+            hint="install it: ferry host install BUNDLE --trust FILE",
+        )
     facts = check_base(
         bundle.carried, bundle.manifest, facts, layout, options.algorithm, session.progress, dry=options.dry_run
     )
@@ -209,24 +169,6 @@ def _plan(bundle: Believed, facts: Facts, session: Session) -> tuple[Plan, Facts
     check_plan(plan, facts)
     check_findings(View(readings=read_host(layout, session.systemd), facts=facts, now=session.now, plan=plan))
     return plan, facts
-
-
-def want_bundle(bundle: Believed, options: Options, facts: Facts) -> Wanted:
-    """Work out the state to reach.
-
-    Raises:
-        HostError: a setting is changed that no service has.
-    """
-    return want(
-        bundle.manifest,
-        bundle.sha256,
-        bundle.attested.key,
-        facts,
-        anchors=bundle.attested.kept,
-        revocations=bundle.attested.list_versions,
-        changes=parse_changes(options.changes, bundle.manifest.services),
-        python=options.python,
-    )
 
 
 def job_of(bundle: Believed, wanted: Wanted, facts: Facts, medium: Medium | None, session: Session) -> Job:
@@ -309,33 +251,6 @@ def _seen(layout: Layout, facts: Facts, now: datetime) -> Facts:
     if facts.memory.lost or not marks.counter or marks.with_time(now) == marks:
         return facts
     return replace(facts, memory=Memory(marks=write_marks(layout, marks.with_time(now))))
-
-
-def _policy(options: Options, facts: Facts, layout: Layout) -> Policy:
-    """Trust what was named, else what this host knows."""
-    trusted = choose_anchors(named_anchors(options), facts.anchors, place=str(layout.trust))
-    if not trusted:
-        raise TrustError(
-            "expected a trusted key, this host knows none yet",
-            hint="name the builder's public key: --trust release.pem",
-        )
-    return Policy(
-        trusted=trusted,
-        algorithm=options.algorithm,
-        accept_expired=options.accept_expired,
-        demands=options.demands,
-        oldest_revocations=facts.memory.marks.revocations,
-        accept_older_revocations=options.accept_older_revocations,
-    )
-
-
-def named_anchors(options: Options) -> tuple[Anchor, ...]:
-    """Return what the operator trusts by name.
-
-    Raises:
-        TrustError: a file is none.
-    """
-    return (*map(read_trust, options.trust), *options.anchors)
 
 
 def _verify_only(medium: Medium, bundle: Believed, session: Session) -> None:

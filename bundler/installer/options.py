@@ -22,6 +22,7 @@ class Options:
         accept_expired: take a bundle that is past its end.
         demands: schemes that must be among the signatures; None: as the profile says.
         accept_older_revocations: take a list of revoked keys that is older than one this host has had.
+        only_upgrade: take nothing where nothing is installed.
         allow_older: take a bundle with a lower sequence than this host has had.
         accept_lost: make the host's marks anew from its release records where they are lost or altered.
         operator: who asks; the audit log names them.
@@ -40,3 +41,4 @@ class Options:
     demands: tuple[str, ...] | None = None
     accept_older_revocations: bool = False
     anchors: tuple[Anchor, ...] = ()
+    only_upgrade: bool = False

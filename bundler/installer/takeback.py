@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from bundler.errors import HostError
 from bundler.installer.apply import sweep, take_back
 from bundler.installer.audit import list_anchors, on_record, record_anchors
+from bundler.installer.believe import believe, want_bundle
 from bundler.installer.comeback import why_not_ready
-from bundler.installer.install import Session, believe, job_of, want_bundle
+from bundler.installer.install import Session, job_of
 from bundler.installer.journal import Journal
 from bundler.installer.options import Options
 from bundler.installer.pending import Pending
