@@ -9,6 +9,7 @@ from contextlib import suppress
 import click
 
 from bundler.cli.host_back import resume_command, rollback_command
+from bundler.cli.host_inbox import inbox_group
 from bundler.cli.host_install import install_command, plan_command, upgrade_command
 from bundler.cli.host_report import report_command
 from bundler.cli.installing import LAYOUT, warn_of_this_clock
@@ -42,7 +43,7 @@ def host_group() -> None:
 
 for _command in (
     *(preflight_command, plan_command, install_command, upgrade_command, resume_command, rollback_command),
-    *(receipt_command, report_command, support_command),
+    *(inbox_group, receipt_command, report_command, support_command),
 ):
     host_group.add_command(_command)
 

@@ -21,6 +21,7 @@ from bundler.installer.room import give_room, is_full, keep_room, told_room
 from bundler.installer.steps import STEPS
 from bundler.installer.steps.release import NEW
 from bundler.installer.steps.step import Action, Job, Step
+from bundler.installer.steps.switch import new_link
 from bundler.store import sync_directory, write_file
 
 _STEPS = {step.NAME: step for step in STEPS}
@@ -129,7 +130,12 @@ def sweep(layout: Layout) -> None:
     """Remove what a run that was cut off left half made: trees, parts of blobs, files beside their final places."""
     if find_pending(layout) is None:
         forget_pending(layout)
-    halves = [*layout.trees.glob(f"{NEW}*"), *(layout.store / "parts").glob("*"), layout.drivers / WORK]
+    halves = [
+        *layout.trees.glob(f"{NEW}*"),
+        *(layout.store / "parts").glob("*"),
+        layout.drivers / WORK,
+        new_link(layout),
+    ]
     for directory in (*layout.own, layout.memory, layout.units, layout.launcher.parent):
         halves += [path for path in directory.glob(".*") if _HALF.fullmatch(path.name)]
     for path in halves:

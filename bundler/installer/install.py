@@ -97,14 +97,26 @@ def install(
         TrustError, IntegrityError: the bundle is refused; nothing on this host changed.
         HostError, StepError: this host cannot take it; what was done is undone.
     """
-    check_owner(layout)
-    os.umask(0o022)
-    head = medium.read_head()
     log = HostLog(layout=layout, now=now, operator=options.operator)
-    session = Session(
-        kind="install", options=options, layout=layout, systemd=systemd, log=log, progress=progress, agree=agree
+    return install_in(
+        medium,
+        Session(
+            kind="install", options=options, layout=layout, systemd=systemd, log=log, progress=progress, agree=agree
+        ),
     )
-    with nullcontext() if options.dry_run else exclusive(layout.run):
+
+
+def install_in(medium: Medium, session: Session) -> Outcome | None:
+    """Install a bundle as a part of what the operator asked for; see `install`."""
+    check_owner(session.layout)
+    os.umask(0o022)
+    with (
+        nullcontext()
+        if session.options.dry_run
+        else refusal_on_record(session.log, session.kind, bundle=str(medium.path))
+    ):
+        head = medium.read_head()
+    with nullcontext() if session.options.dry_run else exclusive(session.layout.run):
         return carry_in(head, medium, session)
 
 

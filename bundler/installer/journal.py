@@ -208,3 +208,15 @@ def _try_lock(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+def in_use(directory: Path) -> bool:
+    """Say whether a run holds this host now."""
+    try:
+        fd = os.open(directory / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd, directory / "lock")
+    finally:
+        os.close(fd)

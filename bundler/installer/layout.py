@@ -104,6 +104,16 @@ class Layout:
         return self.state / "receipt"
 
     @property
+    def inbox(self) -> Path:
+        """Where bundles are put that wait for the maintenance window; those that were handled stand below."""
+        return self.state / "inbox"
+
+    @property
+    def inbox_settings(self) -> Path:
+        """What the operator chose for the inbox."""
+        return self.settings / "inbox.json"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

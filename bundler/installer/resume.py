@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bundler.errors import FerryError, HostError
+from bundler.installer.apply import sweep
 from bundler.installer.install import Outcome, Session, carry_in
 from bundler.installer.journal import exclusive, has_turned, last_run, unfinished_step
 from bundler.installer.layout import Layout
 from bundler.installer.pending import Pending, read_pending
 from bundler.installer.preflight.required import check_owner
+from bundler.installer.room import give_room
 from bundler.installer.takeback import TakenBack, resumed, take_back_pending
 from bundler.medium import Medium
 
@@ -32,6 +34,7 @@ def resume(medium: Medium | None, session: Session) -> Outcome | TakenBack | Non
         pending = read_pending(session.layout)
         if pending is None:
             refuse_unknown(session.layout)
+            _tidy(session.layout)
             return None
         if has_turned(session.layout.journal, last_run(session.layout.journal)):
             return take_back_pending(pending, session)
@@ -39,6 +42,13 @@ def resume(medium: Medium | None, session: Session) -> Outcome | TakenBack | Non
         if medium is not None:
             return carry_in(medium.read_head(), medium, session)
         return carry_in(pending.head, _known_medium(pending), session)
+
+
+def _tidy(layout: Layout) -> None:
+    """Sweep up what a run left that was cut off before it began, or behind its end."""
+    if layout.state.is_dir():
+        sweep(layout)
+        give_room(layout)
 
 
 def _known_medium(pending: Pending) -> Medium | None:

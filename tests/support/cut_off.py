@@ -128,6 +128,8 @@ def go_back(root: Path, before: dict[str, str], expected: dict[str, str]) -> Non
         with suppress(HostError):
             # There may be nothing yet.
             host.rollback()
+    else:
+        assert host.resume() is None, "nothing was begun, or all of it is undone"
     _compare(host, before)
 
 
