@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 from bundler.errors import FerryError, HostError
 from bundler.installer.audit import DONE, FAILED, HostLog
 from bundler.installer.facts import installed_manifest
-from bundler.installer.journal import begun_steps, last_run
+from bundler.installer.journal import DONE as ENDED_WELL
+from bundler.installer.journal import begun_steps, last_run, outcome
+from bundler.installer.layout import Layout
 from bundler.installer.pending import where_unfinished
 from bundler.installer.release import Release
 from bundler.installer.steps.health import wait_until_ready
@@ -35,8 +37,7 @@ def coming_back(job: Job, log: HostLog) -> Iterator[None]:
 
 def _come_back(error: BaseException, job: Job, log: HostLog) -> None:
     release, layout = job.before.installed, job.layout
-    disturbed = _DISTURBING & set(begun_steps(layout.journal, last_run(layout.journal)))
-    if release is None or not disturbed or where_unfinished(layout) is not None:
+    if release is None or not _has_disturbed(layout) or where_unfinished(layout) is not None:
         return
     # Whoever stopped the install does not wait.
     problem = why_not_ready(job) if isinstance(error, Exception) else ""
@@ -45,6 +46,13 @@ def _come_back(error: BaseException, job: Job, log: HostLog) -> None:
     if isinstance(error, FerryError):
         error.hint = f"{error.hint}; {_sentence(release, problem)}" if error.hint else _sentence(release, problem)
         error.details = {**error.details, "returned": {**told, "ready": not problem}}
+
+
+def _has_disturbed(layout: Layout) -> bool:
+    """Say whether the run that failed came to where services do not run as they did; one that ended well is older."""
+    number = last_run(layout.journal)
+    is_ours = outcome(layout.journal, number) != ENDED_WELL
+    return is_ours and bool(_DISTURBING & set(begun_steps(layout.journal, number)))
 
 
 def _sentence(release: Release, problem: str) -> str:

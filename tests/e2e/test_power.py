@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +158,25 @@ def test_a_foreign_service_on_our_port_is_named_and_nothing_is_done(subject: Sub
     assert process.returncode == 8, error
     assert "expected port 8070 to be free" in error
     assert differing(contents(machine), subject.bare) == []
+
+
+def test_what_is_put_into_the_inbox_is_installed_by_systemd(subject: Subject, bad: str) -> None:
+    machine = subject.machine
+    subject.install()
+    told = machine.run(["ferry", "host", "inbox", "enable", "--window", "00:00-00:01"]).stdout
+    assert told == "The inbox is watched: /var/lib/ferry/inbox (00:00-00:01)\n"
+    assert machine.run(["ferry", "host", "inbox", "enable"]).returncode == 0
+    machine.run(["sh", "-c", f"cd /var/lib/ferry/inbox && cp {bad} new && mv new bad.tar"])
+    refused = machine.root / "var/lib/ferry/inbox/refused/bad.tar"
+    deadline = time.monotonic() + 120
+    while not refused.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    reason = refused.with_name("bad.tar.reason").read_text()
+    assert "this host is as it was before; hello 1.0.0 (release 1) runs again\n" in reason
+    status = json.loads(machine.run(["ferry", "host", "inbox", "status", "--json"]).stdout)
+    assert (status["enabled"], status["waiting"], status["refused"]) == (True, [], ["bad.tar"])
+    assert b"air gap" in machine.http(8070, "GET", "/").body
+    subject.uninstall()
 
 
 @needs_time

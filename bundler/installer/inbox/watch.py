@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bundler.errors import FerryError, IntegrityError, TrustError
+from bundler.installer.audit import refusal_on_record
 from bundler.installer.inbox import places
 from bundler.installer.inbox.units import read_window
 from bundler.installer.install import Outcome, Session, install_in
@@ -100,7 +101,15 @@ def _take_and_install(path: Path, session: Session) -> Handled | None:
     if taken is None:
         return None
     named = replace(session, told={"inbox": path.name})
-    return _handle(taken, session, lambda: install_in(Medium(taken), named))
+    return _handle(taken, session, lambda: install_in(_open(taken, named), named))
+
+
+def _open(path: Path, session: Session) -> Medium:
+    """Open a bundle; that something is none is on record, since nobody stands by."""
+    with refusal_on_record(session.log, session.kind, **session.told):
+        medium = Medium(path)
+        medium.read_head()
+        return medium
 
 
 def _handle(path: Path, session: Session, work: Callable[[], object]) -> Handled:
