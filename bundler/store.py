@@ -114,7 +114,7 @@ class Store:
 
     def sync(self) -> None:
         """Return when no power cut can undo that the blobs are there."""
-        _sync_directory(self.root / "blobs/sha256")
+        sync_directory(self.root / "blobs/sha256")
 
     def describe(self, sha256: str, media_type: str) -> Descriptor:
         """Return the descriptor of a blob that is there; what is not recorded of it is computed now.
@@ -248,7 +248,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = Tr
     finally:
         part.unlink(missing_ok=True)
     if durable:
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def _used(path: Path) -> None:
@@ -257,7 +257,8 @@ def _used(path: Path) -> None:
         os.utime(path)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Wait until the disk has what was made, renamed and removed in a directory."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -7,20 +7,22 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler.errors import FerryError, HostError
 from bundler.installer.drivers import WORK
 from bundler.installer.facts import GROUND
-from bundler.installer.journal import Journal
+from bundler.installer.journal import DONE, HALF_UNDONE, TURNED, UNDONE, Journal, begun_steps
 from bundler.installer.layout import Layout
+from bundler.installer.pending import Pending, find_pending, first_run, forget_pending, is_pending, write_pending
 from bundler.installer.plan import Plan
 from bundler.installer.room import give_room, is_full, keep_room, told_room
 from bundler.installer.steps import STEPS
 from bundler.installer.steps.release import NEW
 from bundler.installer.steps.step import Action, Job, Step
-from bundler.store import write_file
+from bundler.installer.steps.switch import new_link
+from bundler.store import sync_directory, write_file
 
 _STEPS = {step.NAME: step for step in STEPS}
 # Which of the directories in GROUND were not here before Ferry: an uninstall removes them.
@@ -41,7 +43,7 @@ def apply(plan: Plan, job: Job) -> tuple[Done, ...]:
     """Run the steps of a plan.
 
     Raises:
-        FerryError: a step failed; what this run did is undone, and the hint says so.
+        FerryError: a step failed; what this install did is undone, and the hint says so.
     """
     begun: list[Step] = []
     done: list[Done] = []
@@ -52,28 +54,63 @@ def apply(plan: Plan, job: Job) -> tuple[Done, ...]:
             begun.append(_STEPS[action.step])
             done.append(_run(action, job, journal))
     except BaseException as error:
-        give_room(job.layout)
-        problems = _undo(begun, job, journal)
-        if journal is not None:
-            # What cannot be written down is found by the next run, which looks at the host itself.
-            with suppress(HostError):
-                journal.end("undone" if not problems else "half undone")
-        if job.facts.is_fresh and not problems:
-            _remove_traces(job)
+        problems = take_back(job, [step.NAME for step in begun], journal)
         raise _told(error, begun, problems, told_room(plan, job.layout) if is_full(error) else "") from error
     give_room(job.layout)
-    journal.end("done")
+    _settle(job.layout)
+    journal.end(DONE)
+    forget_pending(job.layout)
     return tuple(done)
 
 
+def take_back(job: Job, names: Sequence[str], journal: Journal | None) -> list[str]:
+    """Undo an install from its first run on, also steps in `names`; return what could not be undone.
+
+    Where that is nothing, this host is as it was before the install, and nothing of it is pending any more.
+    """
+    give_room(job.layout)
+    _note(journal, TURNED)
+    place = find_pending(job.layout)
+    known = begun_steps(job.layout.journal, first_run(place)) if place else ()
+    steps = [step for step in STEPS if step.NAME in {*known, *names}]
+    problems = _undo(steps, replace(job, facts=job.before), journal)
+    if problems:
+        _end(journal, HALF_UNDONE)
+        return problems
+    _settle(job.layout)
+    if job.before.is_fresh:
+        # The journal ends with the directory that it stands in.
+        remove_traces(job.layout, keep=bool(job.before.memory.marks.counter or job.before.memory.lost))
+    else:
+        _end(journal, UNDONE)
+        forget_pending(job.layout)
+    return []
+
+
+def _end(journal: Journal | None, outcome: str) -> None:
+    """Write it down where that can be done: else the next run finds an install that has not ended."""
+    if journal is not None:
+        with suppress(HostError):
+            journal.end(outcome)
+
+
+def _settle(layout: Layout) -> None:
+    """Wait until the disk has what was renamed and linked: what the journal calls ended outlives the power."""
+    wants = layout.units / "multi-user.target.wants"
+    for path in (layout.units, wants, layout.launcher.parent, layout.programs, layout.settings, layout.trust):
+        with suppress(OSError):
+            sync_directory(path)
+
+
 def _begin(plan: Plan, job: Job) -> Journal:
-    """Open the journal, note what this host is, and sweep up what a run that was cut off left half made."""
+    """Write down what this host is and what is asked of it, sweep up what was left half made, open the journal."""
     try:
         job.layout.state.mkdir(parents=True, exist_ok=True)
-        _sweep(job.layout)
+        sweep(job.layout)
         keep_room(job.layout)
         if not (job.layout.state / ABSENT).exists():
-            write_file(job.layout.state / ABSENT, "".join(f"{path}\n" for path in job.facts.absent).encode())
+            write_file(job.layout.state / ABSENT, "".join(f"{path}\n" for path in job.before.absent).encode())
+        write_pending(job.layout, Pending(head=job.head, asked=job.asked, before=job.before, named=job.named))
     except OSError as error:
         raise _of_disk(error, "journal") from error
     journal = Journal(job.layout.journal)
@@ -83,15 +120,22 @@ def _begin(plan: Plan, job: Job) -> Journal:
         bundle=job.wanted.manifest_sha256,
         product=f"{job.wanted.manifest.name} {job.wanted.manifest.version}",
         release=job.wanted.number,
-        before=job.facts.current,
+        before=job.before.current,
         steps=[action.step for action in plan.actions],
     )
     return journal
 
 
-def _sweep(layout: Layout) -> None:
+def sweep(layout: Layout) -> None:
     """Remove what a run that was cut off left half made: trees, parts of blobs, files beside their final places."""
-    halves = [*layout.trees.glob(f"{NEW}*"), *(layout.store / "parts").glob("*"), layout.drivers / WORK]
+    if find_pending(layout) is None:
+        forget_pending(layout)
+    halves = [
+        *layout.trees.glob(f"{NEW}*"),
+        *(layout.store / "parts").glob("*"),
+        layout.drivers / WORK,
+        new_link(layout),
+    ]
     for directory in (*layout.own, layout.memory, layout.units, layout.launcher.parent):
         halves += [path for path in directory.glob(".*") if _HALF.fullmatch(path.name)]
     for path in halves:
@@ -149,28 +193,34 @@ def _told(error: BaseException, begun: Sequence[Step], problems: Sequence[str], 
     return type(error)(error.message, place=error.place, hint=hint)
 
 
-def _remove_traces(job: Job) -> None:
+def remove_traces(layout: Layout, *, keep: bool) -> None:
     """Remove the directories of a host that had none before, but for toolchains, which install.sh made."""
-    layout = job.layout
-    absent = read_absent(layout)
-    remove_state(layout, keep=bool(job.facts.memory.marks.counter or job.facts.memory.lost))
     for directory in (layout.trust, layout.settings, layout.trees, layout.programs):
         with suppress(OSError):
             directory.rmdir()
-    remove_ground(layout, absent)
+    # What says which of them were not here before goes last.
+    remove_ground(layout, read_absent(layout))
+    remove_state(layout, keep=keep)
 
 
 def remove_state(layout: Layout, *, keep: bool) -> None:
     """Remove what Ferry knows; `keep` leaves what this host remembers, its audit log and the key of its receipts."""
+    remembered = (layout.memory, layout.audit.parent, layout.receipt)
+    # In this order, so that wherever it is cut off what is left does not contradict itself: a host without releases
+    # needs no marks, and without marks no audit log.
+    for path in (layout.records, *(() if keep else remembered)):
+        _remove(path)
+    names = {path.name for path in remembered} if keep else set()
+    left = [path for path in layout.state.glob("*") if path.name.partition(".")[0] not in names]
+    for path in sorted(left, key=lambda path: (_rank(path, layout), path)):
+        _remove(path)
     if not keep:
-        # In this order, so that wherever it is cut off what is left does not contradict itself: a host without
-        # releases needs no marks, and without marks no audit log.
-        for path in (layout.records, layout.memory, layout.state):
-            _remove(path)
-        return
-    for path in layout.state.glob("*"):
-        if path.name.partition(".")[0] not in (layout.memory.name, layout.audit.parent.name, layout.receipt.name):
-            _remove(path)
+        _remove(layout.state)
+
+
+def _rank(path: Path, layout: Layout) -> int:
+    """Let what an install that was cut off is taken back from go last."""
+    return 2 if is_pending(path) else int(path in (layout.journal, layout.state / ABSENT))
 
 
 def read_absent(layout: Layout) -> tuple[str, ...]:

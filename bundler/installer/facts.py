@@ -119,7 +119,7 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
     system = os_release(layout.at("/etc/os-release"))
     has_systemd = layout.at("/run/systemd/system").is_dir()
     releases = read_releases(layout.records)
-    current = _current(layout)
+    current = current_release(layout)
     own = read_own(layout)
     blobs = held_blobs(layout.store)
     return Facts(
@@ -217,7 +217,8 @@ def os_release(path: Path) -> dict[str, str]:
     return {name: value.strip("\"'") for name, equals, value in pairs if equals}
 
 
-def _current(layout: Layout) -> int:
+def current_release(layout: Layout) -> int:
+    """Return the number of the release that runs, 0 for none."""
     try:
         name = layout.current.readlink().name
     except OSError:

@@ -14,6 +14,9 @@ from typing import Any
 from bundler.errors import HostError
 
 ENDED = "ended"
+# How a run may end, and the event that says that it turned back.
+DONE, UNDONE, HALF_UNDONE = "done", "undone", "half undone"
+TURNED = "turned"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +54,7 @@ class Journal:
         self._directory = directory
         with self._writing():
             directory.mkdir(parents=True, exist_ok=True)
-            last = max((int(path.stem) for path in _files(directory)), default=0)
-            name = f"{last + 1:06}.jsonl"
+            name = f"{last_run(directory) + 1:06}.jsonl"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._fd = os.open(directory / name, flags, 0o644)
 
@@ -88,16 +90,36 @@ class Journal:
             os.close(self._fd)
 
 
+def last_run(directory: Path) -> int:
+    """Return the number of the newest run, 0 where there was none."""
+    return max((int(path.stem) for path in _files(directory)), default=0)
+
+
 def unfinished_step(directory: Path) -> str | None:
     """Return the step at which the last run stopped without an end, "" before its first; None when it ended."""
-    files = _files(directory)
-    if not files:
+    number = last_run(directory)
+    if not number or outcome(directory, number):
         return None
-    records = list(_records(max(files, key=lambda path: int(path.stem))))
-    if records and records[-1].get("event") == ENDED:
-        return None
-    begun = [str(record.get("step", "")) for record in records if record.get("event") == "begin"]
-    return begun[-1] if begun else ""
+    steps = begun_steps(directory, number)
+    return steps[-1] if steps else ""
+
+
+def outcome(directory: Path, number: int) -> str:
+    """Return how a run ended, "" where it was cut off."""
+    records = _records_of(directory, number)
+    return str(records[-1].get("outcome", "")) if records and records[-1].get("event") == ENDED else ""
+
+
+def begun_steps(directory: Path, first: int) -> tuple[str, ...]:
+    """Return the steps that were begun in a run or in one after it."""
+    numbers = sorted(int(path.stem) for path in _files(directory) if int(path.stem) >= first)
+    records = [record for number in numbers for record in _records_of(directory, number)]
+    return tuple(str(record.get("step", "")) for record in records if record.get("event") == "begin")
+
+
+def has_turned(directory: Path, number: int) -> bool:
+    """Say whether a run had begun to undo what it did."""
+    return any(record.get("event") == TURNED for record in _records_of(directory, number))
 
 
 def read_runs(directory: Path) -> tuple[Run, ...]:
@@ -141,6 +163,10 @@ def _files(directory: Path) -> list[Path]:
     return [path for path in directory.glob("*.jsonl") if path.stem.isdecimal()]
 
 
+def _records_of(directory: Path, number: int) -> list[dict[str, Any]]:
+    return [record for path in _files(directory) if int(path.stem) == number for record in _records(path)]
+
+
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_bytes().splitlines():
         # A line that the power cut through tells nothing.
@@ -182,3 +208,15 @@ def _try_lock(fd: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(fd), path.stat())
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+def in_use(directory: Path) -> bool:
+    """Say whether a run holds this host now."""
+    try:
+        fd = os.open(directory / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd, directory / "lock")
+    finally:
+        os.close(fd)

@@ -34,6 +34,10 @@ class Layout:
         """One file for each run that changed something."""
         return self.state / "journal"
 
+    def pending(self, number: int) -> Path:
+        """What only root may read: how to finish the install that began with a run, or to take it back."""
+        return self.state / f"pending-{number:06}.json"
+
     @property
     def records(self) -> Path:
         """One record for each release: `N.json`."""
@@ -100,9 +104,24 @@ class Layout:
         return self.state / "receipt"
 
     @property
+    def inbox(self) -> Path:
+        """Where bundles are put that wait for the maintenance window; those that were handled stand below."""
+        return self.state / "inbox"
+
+    @property
+    def inbox_settings(self) -> Path:
+        """What the operator chose for the inbox."""
+        return self.settings / "inbox.json"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")
+
+    @property
+    def toolchains(self) -> Path:
+        """The Pythons that run Ferry itself, each by the digest of its content."""
+        return self.programs / "toolchains"
 
     @property
     def trees(self) -> Path:

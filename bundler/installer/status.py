@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from bundler.errors import HostError, IntegrityError, TrustError
 from bundler.installer.facts import Facts, gather, installed_manifest
-from bundler.installer.journal import unfinished_step
 from bundler.installer.layout import Layout, unit_name
 from bundler.installer.marks import NO_LINE, Marks
 from bundler.installer.memory import recall
+from bundler.installer.pending import where_unfinished
 from bundler.installer.release import Release
 from bundler.installer.steps.images import missing_names
 from bundler.installer.systemd import Systemd
@@ -99,7 +99,7 @@ def read_status(layout: Layout, systemd: Systemd) -> Status:
     return Status(
         release=release,
         services=tuple(services),
-        unfinished=unfinished_step(layout.journal),
+        unfinished=where_unfinished(layout),
         images=len(manifest.of_kind("image")),
         runtime=facts.runtime.name if facts.runtime else "",
         missing_names=_missing_names(manifest, facts),

@@ -13,6 +13,7 @@ from bundler.installer.audit import HostLog, list_anchors, on_record, record_anc
 from bundler.installer.drivers import remove_drivers
 from bundler.installer.facts import installed_manifest
 from bundler.installer.images import forget_storage, remove_images
+from bundler.installer.inbox.units import disable
 from bundler.installer.journal import exclusive
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.packages import remove_own
@@ -65,6 +66,7 @@ def _uninstall(layout: Layout, systemd: Systemd, *, keep_data: bool, keep_driver
     units = _units(layout)
     names = _services(layout, units)
     absent = read_absent(layout)
+    disable(layout, systemd)
     systemd.stop(units)
     systemd.disable(units)
     try:

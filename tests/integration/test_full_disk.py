@@ -23,7 +23,7 @@ KEPT = 1024 * 1024
 STEP = 8 * 1024
 HINT = re.compile(
     r"/var/lib/ferry and /opt/ferry: (?P<needed>[0-9]+) bytes needed, (?P<free>[0-9]+) free; "
-    r"step (?P<step>\w+) failed; this host is as it was before"
+    r"step (?P<step>\w+) failed; this host is as it was before(?P<back>; sample 1.0 \(release 1\) runs again)?"
 )
 
 

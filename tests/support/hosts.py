@@ -17,12 +17,16 @@ from pathlib import Path
 from bundles import SIGNER, Key, packed, small_manifest
 
 from bundler.errors import StepError
-from bundler.installer.audit import Operator
+from bundler.installer.audit import HostLog, Operator
 from bundler.installer.facts import Facts
-from bundler.installer.install import Options, Outcome, install
+from bundler.installer.install import Outcome, Session, install
 from bundler.installer.layout import Layout
+from bundler.installer.options import Options
 from bundler.installer.plan import Plan
+from bundler.installer.resume import resume
+from bundler.installer.rollback import rollback
 from bundler.installer.systemd import UnitState
+from bundler.installer.takeback import TakenBack
 from bundler.installer.wanted import Wanted, want
 from bundler.medium import Ask, Medium
 from bundler.model.descriptor import LAYER, WHEEL
@@ -161,6 +165,36 @@ class Host:
         )
         assert outcome is not None
         return outcome
+
+    def session(self, **options: object) -> Session:
+        """Return an operator's command on this host."""
+        chosen = Options(
+            trust=(),
+            algorithm="sm3",
+            changes=(),
+            dry_run=False,
+            accept_expired=False,
+            allow_older=False,
+            python=PYTHON,
+            operator=OPERATOR,
+        )
+        return Session(
+            kind="install",
+            options=replace(chosen, **options),  # type: ignore[arg-type]
+            layout=self.layout,
+            systemd=self.systemd,
+            log=HostLog(layout=self.layout, now=self.now, operator=OPERATOR),
+            progress=Silent(),
+            agree=self._agree,
+        )
+
+    def resume(self, bundle: Path | None = None) -> Outcome | TakenBack | None:
+        """Finish what was cut off."""
+        return resume(Medium(bundle) if bundle else None, self.session())
+
+    def rollback(self, to: int | None = None, **options: object) -> Outcome | TakenBack | None:
+        """Undo what was cut off, or go back."""
+        return rollback(self.session(**options), to=to)
 
     def put(self, bundle: bytes) -> Path:
         """Write a bundle beside the host."""

@@ -45,8 +45,11 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/ferry.XXXXXX")
 new='' made=''
 clean() {
   rm -rf "$work" ${new:+"$new"}
-  [ -z "$made" ] || [ -e /var/lib/ferry ] || rm -rf "$made"
-  rmdir "$prefix/toolchains" "$prefix" 2>/dev/null || :
+  # Another install.sh may be at work with the same toolchain.
+  if flock -xn 9 2>/dev/null; then
+    [ -z "$made" ] || [ -e /var/lib/ferry ] || rm -rf "$made"
+    rmdir "$prefix/toolchains" "$prefix" 2>/dev/null || :
+  fi
 }
 trap clean EXIT
 trap 'exit 130' HUP INT TERM
@@ -106,6 +109,13 @@ fi
 # The toolchain's name follows from its content: what is there already was checked when it came.
 name=$(printf '%s %s\n%s\n' "$python" "$runtime" "$wheels" | sha256sum | cut -c 1-16)
 tools=$prefix/toolchains/$name
+# Whoever uses the toolchains holds this lock together with others, and removes one only where it has it alone: what is
+# left half made then is of a run that was cut off. A host without flock keeps them.
+mkdir -p "$prefix/toolchains"
+exec 9<"$prefix/toolchains"
+! flock -xn 9 2>/dev/null || rm -rf "$prefix"/toolchains/new.*
+flock -s 9 2>/dev/null || :
+mkdir -p "$prefix/toolchains"
 if [ ! -e "$tools/complete" ]; then
   [ -z "$dry" ] || tools=$work/toolchain
   mkdir -p "${tools%/*}"

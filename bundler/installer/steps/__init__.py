@@ -22,6 +22,8 @@ from bundler.installer.steps import (
 from bundler.installer.steps.step import Step
 
 STEPS: tuple[Step, ...] = (
+    # First to come and last to go: after a power cut it finishes or takes back the rest.
+    launcher,
     store,
     trust,
     marks,
@@ -34,7 +36,6 @@ STEPS: tuple[Step, ...] = (
     settings,
     units,
     switch,
-    launcher,
     services,
     health,
 )

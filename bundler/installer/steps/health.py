@@ -10,6 +10,7 @@ from bundler.installer.facts import Facts
 from bundler.installer.layout import unit_name
 from bundler.installer.steps.services import reasons_to_start
 from bundler.installer.steps.step import Action, Job
+from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import Wanted
 from bundler.model.service import Service
 
@@ -34,24 +35,29 @@ def apply(job: Job) -> None:
     """
     for service in job.wanted.services:
         if service.name in reasons_to_start(job.wanted, job.facts):
-            _wait(job, service)
+            wait_until_ready(job.systemd, service)
 
 
-def _wait(job: Job, service: Service) -> None:
+def wait_until_ready(systemd: Systemd, service: Service) -> None:
+    """Wait until a service that was started can work.
+
+    Raises:
+        HostError: it ends, or is not ready in its time; the last lines of its log are in the message.
+    """
     unit = unit_name(service.name)
     deadline = time.monotonic() + service.start_timeout_s
     while (why := why_not_ready(service)) is not None:
-        state = job.systemd.states([unit])[unit]
+        state = systemd.states([unit])[unit]
         if state.active in ("failed", "inactive") or state.restarts >= _MOST_RESTARTS:
-            raise _failure(job, service, f"it ended ({state.active}, started again {state.restarts} times)")
+            raise _failure(systemd, service, f"it ended ({state.active}, started again {state.restarts} times)")
         if time.monotonic() > deadline:
-            raise _failure(job, service, f"not after {service.start_timeout_s} s: {why}")
+            raise _failure(systemd, service, f"not after {service.start_timeout_s} s: {why}")
         time.sleep(_PAUSE_S)
 
 
-def _failure(job: Job, service: Service, why: str) -> HostError:
+def _failure(systemd: Systemd, service: Service, why: str) -> HostError:
     unit = unit_name(service.name)
-    log = job.systemd.log(unit, _LOG_LINES)
+    log = systemd.log(unit, _LOG_LINES)
     return HostError(f"expected {unit} to become ready, {why}\n{log}".rstrip(), place=f"services: {service.name}")
 
 

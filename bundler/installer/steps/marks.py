@@ -6,11 +6,13 @@ A run that was cut off goes on, because the same bundle is not below the marks t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
+from bundler.errors import FerryError
 from bundler.installer.facts import Facts
-from bundler.installer.marks import Marks, ProductMark, remove_marks, write_marks
+from bundler.installer.marks import Marks, ProductMark, read_marks, remove_marks, write_marks
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
 
@@ -49,10 +51,17 @@ def undo(job: Job) -> None:
     if (job.layout.records / f"{job.wanted.number}.json").exists():
         return
     if memory.marks.counter or memory.lost:
-        # What this run has written may be one above what it found: the counter passes that.
-        write_marks(job.layout, replace(memory.marks, counter=memory.marks.counter + 1), anew=bool(memory.lost))
+        # What this install has written is above what it found: the counter passes that.
+        write_marks(job.layout, replace(memory.marks, counter=_highest(job, memory.marks)), anew=bool(memory.lost))
     else:
         remove_marks(job.layout)
+
+
+def _highest(job: Job, marks: Marks) -> int:
+    """Return a counter that no marks of this install are above."""
+    with suppress(FerryError):
+        return max(marks.counter + 1, read_marks(job.layout).counter)
+    return marks.counter + 1
 
 
 def _raised(wanted: Wanted, marks: Marks) -> Marks:

@@ -14,6 +14,7 @@ from bundler.errors import IntegrityError
 from bundler.installer.facts import Facts
 from bundler.installer.release import Release, format_release
 from bundler.installer.steps.step import Action, Job
+from bundler.installer.steps.store import keep_head
 from bundler.installer.wanted import Wanted
 from bundler.model.manifest import Item
 from bundler.place import place_blob
@@ -48,6 +49,7 @@ def apply(job: Job) -> None:
     _make_tree(job, new / "root")
     run(["sync", "--file-system", new], timeout_s=_SYNC_TIMEOUT_S)
     new.rename(place)
+    keep_head(job)
     job.layout.records.mkdir(parents=True, exist_ok=True)
     write_file(job.layout.records / f"{job.wanted.number}.json", format_release(_record(job)))
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from bundler.anchors import Anchor
 from bundler.archive import Head
 from bundler.installer.facts import Facts
 from bundler.installer.layout import Layout
+from bundler.installer.pending import Asked
 from bundler.installer.systemd import Systemd
 from bundler.installer.wanted import Wanted
 from bundler.medium import Medium
@@ -28,18 +30,23 @@ class Action:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """All that steps work with: the bundle, the state to reach, and `facts`, the state that an undo returns to.
+    """All that steps work with: the bundle, the state to reach, and `facts`, what the host is.
 
-    `now` is what the clock says; ends are judged at `judged_at`, which is never before the latest time seen here.
+    `before` is what it was before the first run of this install: an undo gets it as its facts. `medium` is None where
+    only the host's own store is at hand. `asked` and the anchors `named` are written down for a later run. `now` is
+    what the clock says; ends are judged at `judged_at`, which is never before the latest time seen here.
     """
 
-    medium: Medium
+    medium: Medium | None
     head: Head
     policy: Policy
     layout: Layout
     systemd: Systemd
     wanted: Wanted
     facts: Facts
+    before: Facts
+    asked: Asked
+    named: tuple[Anchor, ...]
     now: datetime
     judged_at: datetime
     progress: Progress

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bundler.checks import Reading
-from bundler.errors import IntegrityError
+from bundler.errors import HostError, IntegrityError
 from bundler.installer.facts import Facts
 from bundler.installer.patches import rebuild_all
 from bundler.installer.steps.step import Action, Job
@@ -38,7 +38,13 @@ def due(wanted: Wanted, facts: Facts) -> Action | None:
 
 
 def apply(job: Job) -> None:
-    """Verify the whole bundle; its parts become blobs only when every byte of it was right."""
+    """Verify the whole bundle; its parts become blobs only when every byte of it was right.
+
+    Raises:
+        HostError: something is missing, and no medium is at hand.
+    """
+    if job.medium is None:
+        raise _no_medium(job)
     store = Store(job.layout.store)
     carried = parse_manifest(job.head.manifest)
     document, _ = whole_manifest(job.head.manifest, carried)
@@ -60,8 +66,27 @@ def apply(job: Job) -> None:
         rebuild=lambda path: rebuild_all(patches, store, path, job.progress),
     )
     # The manifest comes last: once it is there, all of the bundle is.
-    for data in dict.fromkeys((job.head.signature, job.head.envelope, job.head.trust, job.head.manifest, document)):
+    keep_head(job)
+    store.put(document, OCTETS)
+
+
+def keep_head(job: Job) -> None:
+    """Put the head of the bundle into the store: a host can go back to its release without the medium."""
+    store = Store(job.layout.store)
+    for data in (job.head.signature, job.head.envelope, job.head.trust, job.head.manifest):
         store.put(data, OCTETS)
+
+
+def _no_medium(job: Job) -> HostError:
+    manifest = job.wanted.manifest
+    missing = [entry for entry in manifest.entries if job.facts.blobs.get(entry.sha256) != entry.size]
+    size = sum(entry.size for entry in missing)
+    return HostError(
+        f"expected all {len(manifest.entries)} parts of {manifest.name} {manifest.version} in this host's store, "
+        f"{len(missing)} ({size / 1e6:.1f} MB) are not there",
+        place=NAME,
+        hint="bring its bundle: ferry host resume BUNDLE",
+    )
 
 
 def receive(

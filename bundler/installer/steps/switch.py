@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bundler.installer.facts import Facts
+from bundler.installer.layout import Layout
 from bundler.installer.steps.step import Action, Job
 from bundler.installer.wanted import Wanted
 from bundler.store import Store, write_file
@@ -36,7 +39,12 @@ def undo(job: Job) -> None:
 
 def _point(job: Job, number: int, index: str) -> None:
     write_file(job.layout.store / "index.json", Store(job.layout.store).read(index))
-    new = job.layout.current.with_name(".current.new")
+    new = new_link(job.layout)
     new.unlink(missing_ok=True)
     new.symlink_to(f"releases/{number}")
     new.replace(job.layout.current)
+
+
+def new_link(layout: Layout) -> Path:
+    """Return where the link stands before it takes its place."""
+    return layout.current.with_name(".current.new")

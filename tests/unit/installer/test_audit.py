@@ -34,7 +34,7 @@ def test_an_install_is_on_record_with_who_what_and_how_it_ended(host: Host, bund
         "release": "1",
         "manifest_sha256": done.plan.wanted.manifest_sha256,
         "key": SIGNER.keyid,
-        "steps": "store trust marks release settings units switch launcher services health",
+        "steps": "launcher store trust marks release settings units switch services health",
     }
     anchor = f"{SIGNER.keyid}.pem"
     new = next(event["to"] for event in _events(host) if event["kind"] == "trust-anchor")
@@ -59,7 +59,7 @@ def test_an_override_is_on_record_before_anything_is_done(
     assert overrides[0]["refused"] == "expected sequence 2 or higher, got 1: this host has had 2.0 with sequence 2"
     assert (overrides[0]["from"], overrides[0]["to"]) == ("sequence 2", "sequence 1")
     assert overrides[0]["manifest_sha256"] == installs[-1]["manifest_sha256"]
-    assert [event["kind"] for event in _events(host)[3:]] == ["override", "install", "install"]
+    assert [event["kind"] for event in _events(host)[3:]] == ["override", "install", "return", "install"]
     assert [event["outcome"] for event in installs] == ["begun", "done", "begun", "failed"]
 
 

@@ -100,7 +100,7 @@ def test_a_card_without_a_driver_gets_the_bundles(gpu: Host, packages: Callable[
     made = bundle(tmp_path, (run, nvidia("570.124.06")))
     outcome = gpu.install(made)
     assert why(outcome) == f"nvidia: no driver answers, {BECAUSE}; installs 570.124.06; undo removes it"
-    assert steps(outcome.done) == ["store", "trust", "marks", "release", "drivers", "switch", "launcher"]
+    assert steps(outcome.done) == ["launcher", "store", "trust", "marks", "release", "drivers", "switch"]
     assert read_driver(gpu.layout, "nvidia") == "570.124.06"
     own = read_own(gpu.layout)["nvidia"]
     assert (own.file, own.before, own.is_done) == ("nvidia-570.124.06.run", "", True)
@@ -241,7 +241,8 @@ def test_a_later_bundle_brings_a_newer_driver_and_undo_installs_the_earlier_agai
     gpu.systemd.broken.add("ferry-agent.service")
     with pytest.raises(HostError) as refused:
         gpu.install(made)
-    assert (refused.value.hint or "").endswith("this host is as it was before")
+    after = "step health failed; this host is as it was before; sample 1.0 (release 1) runs again"
+    assert refused.value.hint == after
     assert read_driver(gpu.layout, "nvidia") == "550.54.14"
     gpu.systemd.broken.clear()
     outcome = gpu.install(made)
@@ -265,7 +266,7 @@ def test_what_cannot_be_undone_is_told_before_and_after(
     with pytest.raises(HostError) as refused:
         gpu.install(made)
     assert gpu.asked is not None
-    assert "this cannot be undone: the package of 535.54.03" in gpu.asked[0].actions[4].reason
+    assert "this cannot be undone: the package of 535.54.03" in gpu.asked[0].actions[5].reason
     assert "drivers: drivers: driver 570.26 stays: the package of 535.54.03 is not here" in (refused.value.hint or "")
     assert read_driver(gpu.layout, "nvidia") == "570.26"
 
@@ -291,7 +292,7 @@ def test_a_driver_that_works_after_a_reboot_ends_the_plan(
     made = bundle(tmp_path, (packages("ascend", "25.2.0", root=host.root), npu), needs=(need,))
     outcome = host.install(made)
     assert outcome.plan.reboot
-    assert steps(outcome.done) == ["store", "trust", "marks", "release", "drivers"]
+    assert steps(outcome.done) == ["launcher", "store", "trust", "marks", "release", "drivers"]
     assert "installs 25.2.0; it works after a reboot only; undo removes it" in why(outcome)
     assert "arguments: --full --quiet --install-for-all --nox11\n" in log(host, "ascend-25.2.0.log")
     assert not host.layout.current.exists()
@@ -304,7 +305,7 @@ def test_a_driver_that_works_after_a_reboot_ends_the_plan(
     boot.write_text("66666666-2222-3333-4444-555555555555\n")
     outcome = host.install(made)
     assert not outcome.plan.reboot
-    assert steps(outcome.done) == ["switch", "launcher"]
+    assert steps(outcome.done) == ["switch"]
     assert read_driver(host.layout, "ascend") == "25.2.0"
     uninstall(host.layout, host.systemd)
     assert read_driver(host.layout, "ascend") == ""

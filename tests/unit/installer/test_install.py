@@ -20,7 +20,7 @@ from bundler.installer.uninstall import uninstall
 from bundler.model.manifest import parse_manifest
 from bundler.model.service import Service
 
-ALL = ["store", "trust", "marks", "release", "settings", "units", "switch", "launcher", "services", "health"]
+ALL = ["launcher", "store", "trust", "marks", "release", "settings", "units", "switch", "services", "health"]
 
 
 def planned(outcome: Outcome) -> dict[str, str]:
@@ -227,7 +227,7 @@ def test_an_upgrade_switches_and_a_failed_one_falls_back(
         "services: agent: expected ferry-agent.service to become ready, it ended (failed, started again 0 times)\n"
         "the last words of ferry-agent.service"
     )
-    assert caught.value.hint == "step health failed; this host is as it was before"
+    assert caught.value.hint == ("step health failed; this host is as it was before; sample 1.0 (release 1) runs again")
     host.systemd.start("ferry-agent.service")
     assert host.listing() == before
     assert read_status(host.layout, host.systemd).release.version == "1.0"

@@ -38,8 +38,9 @@ def test_an_undone_run_is_told(host: Host, bundle: bytes) -> None:
     host.systemd.broken = {"ferry-agent.service"}
     with pytest.raises(HostError, match="the last words"):
         host.install(bundle)
-    assert events(host.layout.journal / "000002.jsonl")[-4:] == [
+    assert events(host.layout.journal / "000002.jsonl")[-5:] == [
         ("begin", "health"),
+        ("turned", ""),
         ("undone", "health"),
         ("undone", "services"),
         ("ended", "undone"),

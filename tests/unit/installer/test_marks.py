@@ -95,7 +95,8 @@ def test_a_failed_install_can_be_repeated_and_another_one_too(
         host.install(host_bundle(tmp_path, services, sequence=2, version="2.0"))
     after = read_marks(host.layout)
     assert (after.products, after.counter > before.counter) == (before.products, True)
-    assert [event["outcome"] for event in _events(host)] == ["begun", "done", "done", "begun", "failed"]
+    assert [event["outcome"] for event in _events(host)] == ["begun", "done", "done", "begun", "done", "failed"]
+    assert _events(host)[-2]["kind"] == "return"
     assert _events(host)[-1]["error"].startswith("services: agent: expected ferry-agent.service to become ready")
     host.install(host_bundle(tmp_path, services, sequence=2, version="2.1"))
     assert read_marks(host.layout).products["sample"].version == "2.1"
