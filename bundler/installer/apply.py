@@ -161,7 +161,7 @@ def _remove_traces(job: Job) -> None:
 
 
 def remove_state(layout: Layout, *, keep: bool) -> None:
-    """Remove what Ferry knows; `keep` leaves what this host remembers, its audit log and the key of its receipts."""
+    """Remove what Ferry knows; `keep` leaves what tells of its past: what it remembers, audit, receipts, secrets."""
     if not keep:
         # In this order, so that wherever it is cut off what is left does not contradict itself: a host without
         # releases needs no marks, and without marks no audit log.
@@ -169,7 +169,8 @@ def remove_state(layout: Layout, *, keep: bool) -> None:
             _remove(path)
         return
     for path in layout.state.glob("*"):
-        if path.name.partition(".")[0] not in (layout.memory.name, layout.audit.parent.name, layout.receipt.name):
+        kept = (layout.memory.name, layout.audit.parent.name, layout.receipt.name, layout.secrets.name)
+        if path.name.partition(".")[0] not in kept:
             _remove(path)
 
 

@@ -25,6 +25,7 @@ from bundler.installer.audit import (
     this_operator,
 )
 from bundler.installer.base import check_base, with_room
+from bundler.installer.escort.services import all_services
 from bundler.installer.facts import Facts, gather
 from bundler.installer.journal import exclusive, unfinished_step
 from bundler.installer.layout import Layout
@@ -121,7 +122,7 @@ def install(
         document, manifest = whole_manifest(head.manifest, carried)
         check_host(facts, manifest.platform.machine)
         facts = check_base(carried, manifest, facts, layout, options.algorithm, progress, dry=options.dry_run)
-        changes = parse_changes(options.changes, manifest.services)
+        changes = parse_changes(options.changes, all_services(manifest))
         digest = hashlib.sha256(document).hexdigest()
         wanted = want(
             manifest,

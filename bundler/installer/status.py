@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bundler.errors import HostError, IntegrityError, TrustError
+from bundler.installer.escort.services import all_services
 from bundler.installer.facts import Facts, gather, installed_manifest
 from bundler.installer.journal import unfinished_step
 from bundler.installer.layout import Layout, unit_name
@@ -80,7 +81,7 @@ def read_status(layout: Layout, systemd: Systemd) -> Status:
     if manifest is None:
         raise IntegrityError("the manifest of the installed release is gone", hint="install its bundle again")
     services = []
-    for service in manifest.services:
+    for service in all_services(manifest):
         unit = facts.units.get(service.name)
         # A service that another setting replaces has no unit, and that is right.
         if unit is None and service.unless:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bundler.installer.steps import (
     drivers,
+    escort,
     health,
     images,
+    keystore,
     launcher,
     marks,
     packages,
@@ -32,9 +34,11 @@ STEPS: tuple[Step, ...] = (
     stop,
     drivers,
     settings,
+    escort,
     units,
     switch,
     launcher,
+    keystore,
     services,
     health,
 )

@@ -1,0 +1,201 @@
+"""Step `keystore`: the keystore is made and unsealed, and services get their secrets from it as credentials.
+
+Of a secret there are the keystore's copy and the credential, which systemd hands to one service alone; neither a unit
+nor a setting holds one. Nothing is asked here by which a person would have to be present: the share that unseals the
+store is a credential too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from bundler.errors import HostError
+from bundler.installer.escort import credentials, haproxy, vault
+from bundler.installer.escort.certificate import make_certificate, public_part
+from bundler.installer.escort.unit import SOCKET, UNSEAL
+from bundler.installer.escort.wish import is_given
+from bundler.installer.facts import Facts
+from bundler.installer.layout import PREFIX, Layout, unit_name
+from bundler.installer.steps.services import reasons_to_start
+from bundler.installer.steps.step import Action, Job, list_reasons
+from bundler.installer.wanted import Wanted
+from bundler.model.escort import GATEWAY, KEYSTORE
+from bundler.store import write_file
+
+NAME = "keystore"
+_START_S = 60
+_TOKEN_BYTES = 32
+_BEFORE = ".before"
+
+
+def due(wanted: Wanted, facts: Facts) -> Action | None:
+    """Due when the keystore must start, or a credential is missing, made of something else, or no longer wanted."""
+    reasons = {}
+    if (started := reasons_to_start(wanted, facts).get(KEYSTORE)) is not None:
+        reasons[KEYSTORE] = started
+    for service, name in _changed(wanted, facts):
+        reasons[f"{service}/{name}"] = _reason(service, name, wanted, facts)
+    return Action(step=NAME, reason=list_reasons(reasons), detail=tuple(reasons)) if reasons else None
+
+
+def _changed(wanted: Wanted, facts: Facts) -> list[tuple[str, str]]:
+    """Return the credentials that are not as wanted."""
+    found = []
+    for service in sorted(wanted.secrets.keys() | facts.secrets.keys()):
+        want, has = wanted.secrets.get(service, {}), facts.secrets.get(service, {})
+        found += [(service, name) for name in sorted(want.keys() | has.keys()) if want.get(name) != has.get(name)]
+    return found
+
+
+def _reason(service: str, name: str, wanted: Wanted, facts: Facts) -> str:
+    has, want = facts.secrets.get(service, {}).get(name), wanted.secrets.get(service, {}).get(name)
+    if has is None:
+        return f"is not there ({want})"
+    return "is no longer wanted" if want is None else f"is {has}, not {want}"
+
+
+def apply(job: Job) -> None:
+    """Make the store where there is none, start it, and write the credentials that differ.
+
+    Raises:
+        HostError: the share of a store that is there is gone, or the keystore does not answer.
+    """
+    _forget_earlier(job.layout)
+    index = {service: dict(names) for service, names in job.facts.secrets.items()}
+    if job.wanted.manifest.escort.keystore is not None:
+        _make_store(job)
+        share = credentials.get(job.layout, KEYSTORE, UNSEAL)
+        _start(job)
+        with vault.as_root(_socket(job.layout), share) as found:
+            found.furnish(f"/var/lib/{PREFIX}{KEYSTORE}/audit.log")
+            for service, name in _changed(job.wanted, job.facts):
+                if name in job.wanted.secrets.get(service, {}) and service != KEYSTORE:
+                    _renew(job, service, name, _value(job, found, service, name))
+        _seal_share_anew(job, share)
+    for service, name in _changed(job.wanted, job.facts):
+        if name not in job.wanted.secrets.get(service, {}):
+            _set_aside(credentials.place(job.layout, service, name))
+            index.get(service, {}).pop(name, None)
+    credentials.write_index(job.layout, job.wanted.secrets)
+
+
+def _socket(layout: Layout) -> Path:
+    return layout.at(SOCKET)
+
+
+def _make_store(job: Job) -> None:
+    """Make the store, unless it is there; its share is on the disk before it is in its place."""
+    store = job.layout.at(f"/var/lib/private/{PREFIX}{KEYSTORE}")
+    if (store / vault.STORE).exists():
+        return
+    shutil.rmtree(store, ignore_errors=True)
+    vault.initialise(store, lambda share: credentials.put(job.layout, KEYSTORE, UNSEAL, share))
+
+
+def _start(job: Job) -> None:
+    unit = unit_name(KEYSTORE)
+    if KEYSTORE in reasons_to_start(job.wanted, job.facts):
+        job.systemd.start(unit)
+        job.layout.run.mkdir(parents=True, exist_ok=True)
+        write_file(job.layout.run / f"{KEYSTORE}.started", job.wanted.started_with[KEYSTORE].encode())
+    try:
+        vault.wait(_socket(job.layout), _START_S)
+    except HostError as error:
+        error.hint = job.systemd.log(unit, 20)
+        raise
+
+
+def _seal_share_anew(job: Job, share: str) -> None:
+    """Write the share again where this host's systemd has learned to seal it."""
+    has = job.facts.secrets.get(KEYSTORE, {}).get(UNSEAL)
+    if has is not None and has != job.wanted.secrets[KEYSTORE][UNSEAL]:
+        _renew(job, KEYSTORE, UNSEAL, share)
+
+
+def _value(job: Job, found: vault.Vault, service: str, name: str) -> str:
+    """Return what a credential holds; a secret that is not in the keystore is made and kept there."""
+    if (service, name) == (GATEWAY, haproxy.TOKENS):
+        return _tokens(job, found)
+    value = found.read(f"{service}/{name}")
+    if (service, name) == (GATEWAY, haproxy.CERTIFICATE):
+        if value is None or not is_given(job.wanted.secrets, service, name):
+            value = make_certificate(_names(job), job.now)
+            found.write(f"{service}/{name}", value)
+        write_file(job.layout.certificate, public_part(value).encode())
+    elif value is None:
+        value = secrets.token_urlsafe(_TOKEN_BYTES)
+        found.write(f"{service}/{name}", value)
+    return value
+
+
+def _names(job: Job) -> list[str]:
+    words = job.wanted.secrets[GATEWAY][haproxy.CERTIFICATE].partition(",")[0].split()
+    return list(dict.fromkeys([os.uname().nodename, *words[2:]]))
+
+
+def _tokens(job: Job, found: vault.Vault) -> str:
+    """Return the SHA-256 of each client's token with its name: what the gateway looks tokens up in."""
+    gateway = job.wanted.manifest.escort.gateway
+    assert gateway is not None
+    lines = []
+    for client in gateway.clients:
+        path = f"{GATEWAY}/tokens/{client}"
+        token = found.read(path)
+        if token is None:
+            token = secrets.token_urlsafe(_TOKEN_BYTES)
+            found.write(path, token)
+        lines.append(f"{hashlib.sha256(token.encode()).hexdigest()} {client}\n")
+    return "".join(lines)
+
+
+def _renew(job: Job, service: str, name: str, value: str) -> None:
+    _keep_before(credentials.place(job.layout, service, name))
+    credentials.put(job.layout, service, name, value)
+
+
+def _keep_before(path: Path) -> None:
+    """Keep what an undo returns to."""
+    if path.exists():
+        shutil.copy2(path, path.with_name(f"{path.name}{_BEFORE}"))
+
+
+def _set_aside(path: Path) -> None:
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}{_BEFORE}"))
+
+
+def _forget_earlier(layout: Layout) -> None:
+    for path in layout.secrets.glob(f"*/*{_BEFORE}"):
+        path.unlink()
+
+
+def undo(job: Job) -> None:
+    """Put the credentials back; a store that this run made goes, with its share."""
+    for path in job.layout.secrets.glob(f"*/*{_BEFORE}"):
+        path.rename(path.with_name(path.name.removesuffix(_BEFORE)))
+    for directory in job.layout.secrets.glob("*/"):
+        for path in directory.iterdir():
+            if path.name not in job.facts.secrets.get(directory.name, {}):
+                path.unlink()
+        if not any(directory.iterdir()):
+            directory.rmdir()
+    credentials.write_index(job.layout, job.facts.secrets)
+    if not job.facts.secrets:
+        shutil.rmtree(job.layout.secrets, ignore_errors=True)
+    _undo_certificate(job)
+    if KEYSTORE not in job.facts.data:
+        job.systemd.stop([unit_name(KEYSTORE)])
+        (job.layout.run / f"{KEYSTORE}.started").unlink(missing_ok=True)
+        for path in job.layout.data(KEYSTORE):
+            path.unlink(missing_ok=True) if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
+
+
+def _undo_certificate(job: Job) -> None:
+    if job.facts.certificate:
+        write_file(job.layout.certificate, job.facts.certificate.encode())
+    else:
+        job.layout.certificate.unlink(missing_ok=True)
