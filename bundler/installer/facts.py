@@ -70,8 +70,8 @@ class Facts:
     which a card is here. `driver_items` are the drivers of earlier bundles that are in the store, `boot` names this
     boot of the kernel. `runtime` is that of containers, `own_names` are those that Ferry gave to images there.
     `memory` is what `bundler.installer.memory.recall` found; only an install asks it. `rendered` are the escort's files
-    by service and name, `secrets` say what credentials are made of, `certificate` is the gateway's; `programs` are those
-    of PROGRAMS that are here; with `can_seal` systemd seals credentials to this host.
+    by service and name, `secrets` say what credentials are made of, `certificate` is the gateway's; `programs` are
+    those of PROGRAMS that are here. With `can_seal` systemd seals credentials to this host.
     """
 
     os_id: str
