@@ -22,6 +22,7 @@ from bundler.cli.policy import chosen_demands, signature_options
 from bundler.cli.preflight import preflight_command
 from bundler.cli.progress import Shown
 from bundler.cli.receipt import receipt_command
+from bundler.cli.secret import secret_group
 from bundler.cli.support import support_command
 from bundler.errors import FerryError, HostError
 from bundler.installer.drivers import staying_drivers
@@ -57,7 +58,7 @@ def host_group() -> None:
     """Hold the commands of the isolated host."""
 
 
-for _command in (preflight_command, receipt_command, report_command, support_command):
+for _command in (preflight_command, receipt_command, report_command, secret_group, support_command):
     host_group.add_command(_command)
 
 
@@ -412,7 +413,8 @@ def _show_status(found: Status) -> None:
     click.echo(f"{release.name} {release.version} ({where}): {health}")
     for service in found.services:
         ready = tr("ready", "就绪") if service.not_ready is None else service.not_ready
-        click.echo(f"  {service.unit:<32} {service.active:<10} 127.0.0.1:{service.port:<6} {ready}  {service.since}")
+        where = f"127.0.0.1:{service.port}" if service.port else "-"
+        click.echo(f"  {service.unit:<32} {service.active:<10} {where:<16} {ready}  {service.since}")
     if found.images:
         click.echo("  " + _images_line(found))
     if found.remembered is not None:

@@ -93,9 +93,13 @@ def render_haproxy(gateway: Gateway, services: Mapping[str, Service], settings: 
         "",
         *_metrics(gateway),
     ]
-    for name in dict.fromkeys(route.service for route in gateway.routes):
+    for name in _services(gateway):
         parts += ["", *_backend(services[name], limits.concurrent)]
     return "\n".join(parts) + "\n"
+
+
+def _services(gateway: Gateway) -> list[str]:
+    return list(dict.fromkeys(route.service for route in gateway.routes))
 
 
 def _bind(listen: str, port: int) -> str:
@@ -131,7 +135,7 @@ def _frontend(gateway: Gateway, listen: str) -> list[str]:
         f"    acl is_admin path_beg -i {' '.join(f'{path}/' for path in ADMIN)}",
         _answer(403, "closed", "is_admin"),
         "    # A token in its place, or nothing.",
-        "    acl has_bearer req.hdr(authorization) -m beg -i bearer",
+        r"    acl has_bearer req.hdr(authorization) -m reg -i ^bearer\ +[^\ ]+$",
         r"    http-request set-var(txn.digest) req.hdr(authorization),word(2,\ ),sha2(256),hex,lower if has_bearer",
         f'    http-request set-var(txn.name) "var(txn.digest),map_str(${{CREDENTIALS_DIRECTORY}}/{TOKENS})"',
         "    acl is_known var(txn.name) -m found",
@@ -188,7 +192,9 @@ def _metrics(gateway: Gateway) -> list[str]:
     return [
         "frontend metrics",
         f"    bind 127.0.0.1:{gateway.metrics_port}",
-        "    option dontlog-normal",
+        "    no log",
+        "    # Ready is a gateway behind which every service answers.",
+        *(f"    monitor fail if {{ nbsrv({name}) lt 1 }}" for name in _services(gateway)),
         "    monitor-uri /ready",
         "    http-request use-service prometheus-exporter if { path /metrics }",
         "    http-request return status 404",
@@ -200,5 +206,6 @@ def _backend(service: Service, concurrent: int) -> list[str]:
         f"backend {service.name}",
         f"    option httpchk GET {service.ready}",
         "    http-check expect status 200",
-        f"    server one 127.0.0.1:{service.port} check inter 2s maxconn {concurrent}",
+        "    default-server inter 2s fastinter 200ms downinter 500ms rise 1",
+        f"    server one 127.0.0.1:{service.port} check maxconn {concurrent}",
     ]

@@ -86,6 +86,13 @@ def is_given(has: Texts, service: str, name: str) -> bool:
     return has.get(service, {}).get(name, "").removesuffix(_SEALED) == GIVEN
 
 
+def give(has: Texts, service: str, name: str) -> dict[str, dict[str, str]]:
+    """Return what there is once the operator has given a credential."""
+    found = {one: dict(names) for one, names in has.items()}
+    found.setdefault(service, {})[name] = GIVEN
+    return found
+
+
 def certificate_names(settings: Settings) -> tuple[str, ...]:
     """Return the names for which the gateway's own certificate is, besides that of the host."""
     listen = listen_of(settings.get(GATEWAY, {}))

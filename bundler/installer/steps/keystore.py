@@ -7,28 +7,26 @@ store is a credential too.
 
 from __future__ import annotations
 
-import hashlib
-import os
-import secrets
 import shutil
 from pathlib import Path
 
 from bundler.errors import HostError
-from bundler.installer.escort import credentials, haproxy, vault
-from bundler.installer.escort.certificate import make_certificate, public_part
+from bundler.installer.escort import credentials, vault
+from bundler.installer.escort.certificate import public_part
+from bundler.installer.escort.issue import CERTIFICATE, Issuer
 from bundler.installer.escort.unit import SOCKET, UNSEAL
-from bundler.installer.escort.wish import is_given
+from bundler.installer.escort.wish import certificate_names, is_given
 from bundler.installer.facts import Facts
 from bundler.installer.layout import PREFIX, Layout, unit_name
+from bundler.installer.settings import read_settings
 from bundler.installer.steps.services import reasons_to_start
 from bundler.installer.steps.step import Action, Job, list_reasons
 from bundler.installer.wanted import Wanted
-from bundler.model.escort import GATEWAY, KEYSTORE
+from bundler.model.escort import KEYSTORE
 from bundler.store import write_file
 
 NAME = "keystore"
 _START_S = 60
-_TOKEN_BYTES = 32
 _BEFORE = ".before"
 
 
@@ -65,21 +63,20 @@ def apply(job: Job) -> None:
         HostError: the share of a store that is there is gone, or the keystore does not answer.
     """
     _forget_earlier(job.layout)
-    index = {service: dict(names) for service, names in job.facts.secrets.items()}
     if job.wanted.manifest.escort.keystore is not None:
         _make_store(job)
         share = credentials.get(job.layout, KEYSTORE, UNSEAL)
         _start(job)
         with vault.as_root(_socket(job.layout), share) as found:
             found.furnish(f"/var/lib/{PREFIX}{KEYSTORE}/audit.log")
+            issuer = _issuer(job, found)
             for service, name in _changed(job.wanted, job.facts):
                 if name in job.wanted.secrets.get(service, {}) and service != KEYSTORE:
-                    _renew(job, service, name, _value(job, found, service, name))
+                    _renew(job, service, name, issuer.value(service, name))
         _seal_share_anew(job, share)
     for service, name in _changed(job.wanted, job.facts):
         if name not in job.wanted.secrets.get(service, {}):
             _set_aside(credentials.place(job.layout, service, name))
-            index.get(service, {}).pop(name, None)
     credentials.write_index(job.layout, job.wanted.secrets)
 
 
@@ -116,45 +113,23 @@ def _seal_share_anew(job: Job, share: str) -> None:
         _renew(job, KEYSTORE, UNSEAL, share)
 
 
-def _value(job: Job, found: vault.Vault, service: str, name: str) -> str:
-    """Return what a credential holds; a secret that is not in the keystore is made and kept there."""
-    if (service, name) == (GATEWAY, haproxy.TOKENS):
-        return _tokens(job, found)
-    value = found.read(f"{service}/{name}")
-    if (service, name) == (GATEWAY, haproxy.CERTIFICATE):
-        if value is None or not is_given(job.wanted.secrets, service, name):
-            value = make_certificate(_names(job), job.now)
-            found.write(f"{service}/{name}", value)
-        write_file(job.layout.certificate, public_part(value).encode())
-    elif value is None:
-        value = secrets.token_urlsafe(_TOKEN_BYTES)
-        found.write(f"{service}/{name}", value)
-    return value
-
-
-def _names(job: Job) -> list[str]:
-    words = job.wanted.secrets[GATEWAY][haproxy.CERTIFICATE].partition(",")[0].split()
-    return list(dict.fromkeys([os.uname().nodename, *words[2:]]))
-
-
-def _tokens(job: Job, found: vault.Vault) -> str:
-    """Return the SHA-256 of each client's token with its name: what the gateway looks tokens up in."""
+def _issuer(job: Job, found: vault.Vault) -> Issuer:
     gateway = job.wanted.manifest.escort.gateway
-    assert gateway is not None
-    lines = []
-    for client in gateway.clients:
-        path = f"{GATEWAY}/tokens/{client}"
-        token = found.read(path)
-        if token is None:
-            token = secrets.token_urlsafe(_TOKEN_BYTES)
-            found.write(path, token)
-        lines.append(f"{hashlib.sha256(token.encode()).hexdigest()} {client}\n")
-    return "".join(lines)
+    settings = {name: read_settings(text) for name, text in job.wanted.settings.items()}
+    return Issuer(
+        vault=found,
+        clients=gateway.clients if gateway else (),
+        names=certificate_names(settings),
+        certificate_given=is_given(job.wanted.secrets, *CERTIFICATE),
+        now=job.now,
+    )
 
 
 def _renew(job: Job, service: str, name: str, value: str) -> None:
     _keep_before(credentials.place(job.layout, service, name))
     credentials.put(job.layout, service, name, value)
+    if (service, name) == CERTIFICATE:
+        write_file(job.layout.certificate, public_part(value).encode())
 
 
 def _keep_before(path: Path) -> None:
