@@ -32,6 +32,8 @@ from bundler.store import write_file
 # As bundler.installer.unit and bundler.installer.escort.unit write it.
 _LINE = re.compile(rf"^LoadCredential(Encrypted)?=[^:]+:{re.escape(credentials.DIRECTORY)}/.*\n", re.M)
 
+_TOKEN = re.compile("[!-~]{16,512}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
@@ -94,13 +96,23 @@ def change_secret(layout: Layout, systemd: Systemd, path: str, value: str | None
     with exclusive(layout.run):
         facts, manifest = _installed(layout, systemd)
         place = _place(manifest, path)
-        if (place.service, place.name) == CERTIFICATE:
-            if value is None:
-                raise HostError("expected a certificate, a random one is no use", place=path)
-            public_part(value)
+        _check_value(manifest, place, value)
         with on_record(HostLog(layout=layout, now=now), "secret changed", path=place.path):
             _change(layout, facts, manifest, place, value, now)
             return _start_anew(layout, systemd, manifest, place.service)
+
+
+def _check_value(manifest: Manifest, place: _Place, value: str | None) -> None:
+    """Refuse what could not be used: at random only what this host makes itself, a token as a header carries it."""
+    is_token = (place.service, place.name) == TOKENS
+    is_made = is_token or any(one.made for one in manifest.escort.secrets if one.path == place.path)
+    if value is None and not is_made:
+        hint = f"give it: ferry host secret set {place.path} FILE"
+        raise HostError("expected a secret that is made here, this one comes from outside", place=place.path, hint=hint)
+    if value is not None and is_token and not _TOKEN.fullmatch(value):
+        raise HostError("expected a token of 16 to 512 printable characters without spaces", place=place.path)
+    if value is not None and (place.service, place.name) == CERTIFICATE:
+        public_part(value)
 
 
 def _installed(layout: Layout, systemd: Systemd) -> tuple[Facts, Manifest]:

@@ -37,14 +37,16 @@ def render_nftables(firewall: Firewall, settings: Mapping[str, Mapping[str, str]
         f"delete table inet {TABLE}",
         f"table inet {TABLE} {{",
         "  counter refused {}",
+        "  chain declared {",
+        *(rule for flow in firewall.allow for rule in _rules(flow, settings)),
+        '    limit rate 6/minute burst 6 packets log prefix "ferry-firewall: " flags skuid',
+        "    counter name refused reject with icmpx type admin-prohibited",
+        "  }",
         "  chain output {",
         "    type filter hook output priority filter; policy accept;",
         '    oifname "lo" accept comment "the host itself"',
         '    ct state established,related accept comment "answers"',
         *(_of_host() if firewall.covers == "host" else _of_services()),
-        *(rule for flow in firewall.allow for rule in _rules(flow, settings)),
-        '    limit rate 6/minute burst 6 packets log prefix "ferry-firewall: " flags skuid',
-        "    counter name refused reject with icmpx type admin-prohibited",
         "  }",
         "}",
     ]
@@ -52,7 +54,7 @@ def render_nftables(firewall: Firewall, settings: Mapping[str, Mapping[str, str]
 
 
 def _of_services() -> list[str]:
-    return [f'    meta skuid != {_DYNAMIC_USERS} accept comment "no service of systemd with a user of its own"']
+    return [f'    meta skuid {_DYNAMIC_USERS} goto declared comment "services with a user of their own"']
 
 
 def _of_host() -> list[str]:
@@ -66,8 +68,11 @@ def _of_host() -> list[str]:
         '    udp sport 68 udp dport 67 accept comment "the lease of the address"',
         '    udp sport 546 udp dport 547 accept comment "the lease of the address"',
         "    icmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept",
+        "    icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } accept",
+        "    ip protocol igmp accept",
         "    ip protocol icmp icmp type { echo-reply, destination-unreachable, time-exceeded } accept",
         "    meta l4proto ipv6-icmp icmpv6 type { echo-reply, destination-unreachable, packet-too-big } accept",
+        "    goto declared",
     ]
 
 
