@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from bundler.errors import HostError
@@ -24,14 +25,11 @@ Index = Mapping[str, Mapping[str, str]]
 
 def read_index(layout: Layout) -> dict[str, dict[str, str]]:
     """Return what there is, by service and credential: in words what each was made of, never a secret."""
-    try:
+    # A damaged list is made anew from the keystore.
+    with suppress(FileNotFoundError, PermissionError, ValueError, TypeError, AttributeError):
         found = json.loads((layout.secrets / _INDEX).read_bytes())
-    except (FileNotFoundError, PermissionError):
-        return {}
-    except ValueError:
-        # A damaged list is made anew from the keystore.
-        return {}
-    return {name: dict(values) for name, values in found.items()} if isinstance(found, dict) else {}
+        return {str(name): {str(one): str(of) for one, of in values.items()} for name, values in found.items()}
+    return {}
 
 
 def write_index(layout: Layout, index: Index) -> None:
