@@ -75,6 +75,11 @@ def _check(fields: Fields, escort: Escort, services: Sequence[Service]) -> None:
     _check_names(fields, escort, services)
     _check_ports(fields, escort, services)
     _check_secrets(fields, escort.secrets)
+    fallbacks = {service.name for service in services if service.unless}
+    for index, route in enumerate(escort.gateway.routes if escort.gateway else ()):
+        if route.service in fallbacks:
+            got = f'expected a service that always runs, "{route.service}" has "unless"'
+            raise fields.refuse(f"gateway.routes[{index}].service", got)
     switches = {f"{service.name}.{setting}" for service in services for setting in service.settings}
     for index, flow in enumerate(escort.firewall.allow if escort.firewall else ()):
         if flow.setting and flow.setting not in switches:

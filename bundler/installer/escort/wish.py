@@ -67,6 +67,9 @@ def wish_secrets(manifest: Manifest, has: Texts, settings: Settings, *, sealed: 
     found: dict[str, dict[str, str]] = {}
     if escort.keystore is not None:
         found[KEYSTORE] = {UNSEAL: f"one share{mark}"}
+    elif KEYSTORE in has:
+        # A release without a keystore leaves the store of an earlier one where it is, and what opens it.
+        found[KEYSTORE] = dict(has[KEYSTORE])
     if escort.gateway is not None:
         names = " ".join(certificate_names(settings))
         given = is_given(has, GATEWAY, haproxy.CERTIFICATE)

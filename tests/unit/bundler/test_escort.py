@@ -17,7 +17,11 @@ from bundler.model.firewall import Flow
 from bundler.model.gateway import closed_by
 from bundler.model.manifest import format_manifest, parse_manifest
 
-SERVICES = (service("agent", 8090, settings=("MODEL_BASE_URL",)), service("model", 8000))
+SERVICES = (
+    service("agent", 8090, settings=("MODEL_BASE_URL",)),
+    service("model", 8000),
+    service("standin", 8001, unless="agent.MODEL_BASE_URL"),
+)
 ROUTE = {"service": "agent", "paths": ["/process"]}
 GATEWAY = {"clients": ["app"], "routes": [ROUTE]}
 WHOLE: Mapping[str, Any] = {
@@ -102,6 +106,10 @@ def test_a_limit_that_is_not_understood_is_refused_in_a_manifest_too() -> None:
         (
             with_gateway(routes=[{"service": "other", "paths": ["/x"]}]),
             'gateway.routes[0].service: expected the name of a service, got "other"',
+        ),
+        (
+            with_gateway(routes=[{"service": "standin", "paths": ["/x"]}]),
+            'gateway.routes[0].service: expected a service that always runs, "standin" has "unless"',
         ),
         (
             with_gateway(routes=[{**ROUTE, "paths": []}]),

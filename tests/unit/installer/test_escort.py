@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hosts import Host, host_bundle, host_manifest, service, wanted
+from hosts import NOW, Host, host_bundle, host_manifest, service, wanted
 
 from bundler.errors import HostError, RecipeError
 from bundler.installer.escort import credentials
@@ -20,10 +20,14 @@ from bundler.installer.escort.services import all_services
 from bundler.installer.escort.wish import wish_secrets
 from bundler.installer.facts import PROGRAMS, Facts, gather
 from bundler.installer.plan import make_plan
+from bundler.installer.preflight.check import View
+from bundler.installer.preflight.readings import read_host
+from bundler.installer.preflight.required import check_ports
+from bundler.installer.preflight.table import CHECKS
 from bundler.installer.steps import escort as step
 from bundler.installer.wanted import Wanted, want
 from bundler.model.document import Fields
-from bundler.model.escort import Escort, take_escort
+from bundler.model.escort import NO_ESCORT, Escort, take_escort
 from bundler.model.manifest import Manifest
 from bundler.model.service import Service
 from bundler.verify import read_trust
@@ -116,6 +120,11 @@ def test_a_host_whose_systemd_seals_nothing_hands_plain_files_over(
     assert wish_secrets(manifest, found.secrets, {}, sealed=True)["keystore"] == {"unseal": "one share, sealed"}
 
 
+def test_what_opens_a_store_outlives_a_release_without_a_keystore(manifest: Manifest) -> None:
+    has = {"keystore": {"unseal": "one share, sealed"}, "gateway": {"tokens.map": "tokens of app, sealed"}}
+    assert wish_secrets(replace(manifest, escort=NO_ESCORT), has, {}, sealed=True) == {"keystore": has["keystore"]}
+
+
 def test_units_have_no_rights_but_those_that_they_need(host: Host, ready: Facts, manifest: Manifest) -> None:
     units = wished(host, ready, manifest).units
     for name in ("keystore", "gateway", "monitoring"):
@@ -195,8 +204,6 @@ def test_programs_come_from_the_bundle_or_from_the_host(ready: Facts, manifest: 
 
 
 def test_a_foreign_listener_on_the_gateways_port_is_told(host: Host, ready: Facts, manifest: Manifest) -> None:
-    from bundler.installer.preflight.required import check_ports
-
     taken = replace(ready, ports={8443: "nginx.service"})
     with pytest.raises(HostError) as caught:
         check_ports(make_plan(wished(host, taken, manifest), taken), taken)
@@ -261,3 +268,25 @@ def test_a_certificate_without_its_key_is_refused() -> None:
         assert str(caught.value) == (
             "gateway/tls.pem: expected a certificate and its private key in PEM, got something else"
         )
+
+
+def test_preflight_says_where_the_programs_come_from(host: Host, ready: Facts, manifest: Manifest) -> None:
+    assert verdict(host, ready, manifest) == (
+        "passed",
+        "/usr/sbin/nft this host's, /usr/sbin/haproxy this host's, /usr/bin/prometheus this host's",
+        "/usr/sbin/nft 本机已有，/usr/sbin/haproxy 本机已有，/usr/bin/prometheus 本机已有",
+    )
+    assert verdict(host, replace(ready, programs=frozenset({"/usr/sbin/nft"})), manifest) == (
+        "failed",
+        "expected /usr/sbin/haproxy, /usr/bin/prometheus from the bundle or on this host",
+        "数据包或本机应提供 /usr/sbin/haproxy, /usr/bin/prometheus",
+    )
+    assert verdict(host, ready, replace(manifest, escort=NO_ESCORT))[:2] == ("skipped", "the bundle asks for none")
+
+
+def verdict(host: Host, facts: Facts, manifest: Manifest) -> tuple[str, str, str]:
+    check = next(one for one in CHECKS if one.name == "escort")
+    plan = make_plan(wished(host, facts, manifest), facts)
+    view = View(readings=read_host(host.layout, host.systemd), facts=facts, now=NOW, plan=plan)
+    found = check.look(view)
+    return str(found.state), found.told.english, found.told.chinese
