@@ -380,6 +380,7 @@ def _status_document(found: Status) -> dict[str, object]:
             }
             for service in found.services
         ],
+        "alerts": [{"name": one.name, "severity": one.severity, "summary": one.summary} for one in found.alerts],
         "images": {
             "count": found.images,
             "runtime": found.runtime or None,
@@ -415,6 +416,8 @@ def _show_status(found: Status) -> None:
         ready = tr("ready", "就绪") if service.not_ready is None else service.not_ready
         where = f"127.0.0.1:{service.port}" if service.port else "-"
         click.echo(f"  {service.unit:<32} {service.active:<10} {where:<16} {ready}  {service.since}")
+    for alert in found.alerts:
+        click.echo(f"  {alert.severity:<8} {alert.name}: {tr(alert.summary, alert.summary_zh)}")
     if found.images:
         click.echo("  " + _images_line(found))
     if found.remembered is not None:

@@ -186,6 +186,7 @@ def check_monitoring(machine: Machine) -> None:
     assert {one["labels"]["job"] for one in found} == {"gateway", "monitoring"}
     groups = json.loads(machine.http(9090, "GET", "/api/v1/rules").body)["data"]["groups"]
     assert {group["name"] for group in groups} == {"targets", "monitoring", "gateway"}
+    assert json.loads(machine.run(["ferry", "host", "status", "--json"]).stdout)["alerts"] == []
 
 
 def check_secrets(machine: Machine, token: str) -> None:

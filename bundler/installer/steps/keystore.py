@@ -64,13 +64,14 @@ def apply(job: Job) -> None:
     """
     _forget_earlier(job.layout)
     if job.wanted.manifest.escort.keystore is not None:
-        _make_store(job)
+        is_new = _make_store(job)
         share = credentials.get(job.layout, KEYSTORE, UNSEAL)
         _start(job)
         with vault.as_root(_socket(job.layout), share) as found:
             found.furnish(f"/var/lib/{PREFIX}{KEYSTORE}/audit.log")
             issuer = _issuer(job, found)
-            for service, name in _changed(job.wanted, job.facts):
+            # What an earlier store held is gone with it: each credential follows the one that is there.
+            for service, name in _all(job.wanted) if is_new else _changed(job.wanted, job.facts):
                 if name in job.wanted.secrets.get(service, {}) and service != KEYSTORE:
                     _renew(job, service, name, issuer.value(service, name))
         _seal_share_anew(job, share)
@@ -84,13 +85,18 @@ def _socket(layout: Layout) -> Path:
     return layout.at(SOCKET)
 
 
-def _make_store(job: Job) -> None:
-    """Make the store, unless it is there; its share is on the disk before it is in its place."""
+def _all(wanted: Wanted) -> list[tuple[str, str]]:
+    return [(service, name) for service, names in wanted.secrets.items() for name in names]
+
+
+def _make_store(job: Job) -> bool:
+    """Make the store, unless it is there, and say so; its share is on the disk before it is in its place."""
     store = job.layout.at(f"/var/lib/private/{PREFIX}{KEYSTORE}")
     if (store / vault.STORE).exists():
-        return
+        return False
     shutil.rmtree(store, ignore_errors=True)
     vault.initialise(store, lambda share: credentials.put(job.layout, KEYSTORE, UNSEAL, share))
+    return True
 
 
 def _start(job: Job) -> None:

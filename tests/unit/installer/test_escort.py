@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hosts import NOW, Host, host_bundle, host_manifest, service, wanted
+from ports import free_port
 
 from bundler.errors import HostError, RecipeError
 from bundler.installer.escort import credentials
 from bundler.installer.escort.certificate import make_certificate, public_part
+from bundler.installer.escort.firing import Alert, firing_alerts
 from bundler.installer.escort.programs import check_interface, check_programs, sources
 from bundler.installer.escort.services import all_services
 from bundler.installer.escort.wish import wish_secrets
@@ -290,3 +296,53 @@ def verdict(host: Host, facts: Facts, manifest: Manifest) -> tuple[str, str, str
     view = View(readings=read_host(host.layout, host.systemd), facts=facts, now=NOW, plan=plan)
     found = check.look(view)
     return str(found.state), found.told.english, found.told.chinese
+
+
+class _Prometheus(BaseHTTPRequestHandler):
+    """Answers as Prometheus 2.42 does."""
+
+    text = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.text)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+        pass
+
+
+@pytest.fixture
+def prometheus() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Prometheus)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def raised(name: str, severity: str, state: str) -> dict[str, object]:
+    annotations = {"summary": f"{name} happened", "summary_zh": "发生"}
+    labels = {"alertname": name, "severity": severity}
+    return {"labels": labels, "annotations": annotations, "state": state, "value": "0e+00"}
+
+
+def test_the_worst_alerts_that_fire_are_told_first(prometheus: ThreadingHTTPServer) -> None:
+    port = prometheus.server_address[1]
+    found = [
+        raised("Slow", "warning", "firing"),
+        raised("Down", "critical", "firing"),
+        raised("Soon", "info", "pending"),
+    ]
+    _Prometheus.text = json.dumps({"status": "success", "data": {"alerts": found}}).encode()
+    assert firing_alerts(port) == (
+        Alert(name="Down", severity="critical", summary="Down happened", summary_zh="发生"),
+        Alert(name="Slow", severity="warning", summary="Slow happened", summary_zh="发生"),
+    )
+    for text in (b"", b"{", b"[]", b'{"data": {}}', b'{"data": {"alerts": [1]}}', b'{"data": {"alerts": null}}'):
+        _Prometheus.text = text
+        assert firing_alerts(port) == ()
+
+
+def test_a_monitoring_that_does_not_answer_tells_of_no_alert() -> None:
+    assert firing_alerts(free_port()) == ()
