@@ -25,7 +25,7 @@ Index = Mapping[str, Mapping[str, str]]
 
 def read_index(layout: Layout) -> dict[str, dict[str, str]]:
     """Return what there is, by service and credential: in words what each was made of, never a secret."""
-    # A damaged list is made anew from the keystore.
+    # A damaged list counts as none: each credential is then written anew, with what the keystore holds.
     with suppress(FileNotFoundError, PermissionError, ValueError, TypeError, AttributeError):
         found = json.loads((layout.secrets / _INDEX).read_bytes())
         return {str(name): {str(one): str(of) for one, of in values.items()} for name, values in found.items()}

@@ -155,24 +155,28 @@ def _forget_earlier(layout: Layout) -> None:
 
 
 def undo(job: Job) -> None:
-    """Put the credentials back; a store that this run made goes, with its share."""
+    """Put the credentials back; a store that this run made goes, with its share. One that stays keeps its share."""
     for path in job.layout.secrets.glob(f"*/*{_BEFORE}"):
         path.rename(path.with_name(path.name.removesuffix(_BEFORE)))
-    for directory in job.layout.secrets.glob("*/"):
-        for path in directory.iterdir():
-            if path.name not in job.facts.secrets.get(directory.name, {}):
-                path.unlink()
-        if not any(directory.iterdir()):
-            directory.rmdir()
+    stays = KEYSTORE in job.facts.data
+    for path in job.layout.secrets.glob("*/*"):
+        is_share = (path.parent.name, path.name) == (KEYSTORE, UNSEAL)
+        if path.name not in job.facts.secrets.get(path.parent.name, {}) and not (is_share and stays):
+            path.unlink()
     credentials.write_index(job.layout, job.facts.secrets)
-    if not job.facts.secrets:
-        shutil.rmtree(job.layout.secrets, ignore_errors=True)
+    for directory in (*job.layout.secrets.glob("*"), job.layout.secrets):
+        if directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
     _undo_certificate(job)
-    if KEYSTORE not in job.facts.data:
-        job.systemd.stop([unit_name(KEYSTORE)])
-        (job.layout.run / f"{KEYSTORE}.started").unlink(missing_ok=True)
-        for path in job.layout.data(KEYSTORE):
-            path.unlink(missing_ok=True) if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
+    if not stays:
+        _remove_store(job)
+
+
+def _remove_store(job: Job) -> None:
+    job.systemd.stop([unit_name(KEYSTORE)])
+    (job.layout.run / f"{KEYSTORE}.started").unlink(missing_ok=True)
+    for path in job.layout.data(KEYSTORE):
+        path.unlink(missing_ok=True) if path.is_symlink() else shutil.rmtree(path, ignore_errors=True)
 
 
 def _undo_certificate(job: Job) -> None:

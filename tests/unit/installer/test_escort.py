@@ -31,6 +31,7 @@ from bundler.installer.preflight.readings import read_host
 from bundler.installer.preflight.required import check_ports
 from bundler.installer.preflight.table import CHECKS
 from bundler.installer.steps import escort as step
+from bundler.installer.steps import keystore as keystore_step
 from bundler.installer.wanted import Wanted, want
 from bundler.model.document import Fields
 from bundler.model.escort import NO_ESCORT, Escort, take_escort
@@ -346,3 +347,24 @@ def test_the_worst_alerts_that_fire_are_told_first(prometheus: ThreadingHTTPServ
 
 def test_a_monitoring_that_does_not_answer_tells_of_no_alert() -> None:
     assert firing_alerts(free_port()) == ()
+
+
+def test_an_undo_takes_credentials_back_and_never_the_share_of_a_store_that_stays(
+    host: Host, ready: Facts, manifest: Manifest
+) -> None:
+    put = credentials.put
+    put(host.layout, "gateway", "tokens.map", "new")
+    (host.layout.secrets / "gateway/tokens.map.before").write_text("old")
+    put(host.layout, "agent", "cookie-key", "new")
+    put(host.layout, "keystore", "unseal", "share")
+    before = replace(ready, secrets={"gateway": {"tokens.map": "tokens of app"}}, data=frozenset({"keystore"}))
+    job: Any = _Job(wanted=wished(host, before, manifest), facts=before, layout=host.layout, systemd=host.systemd)
+    keystore_step.undo(job)
+    left = {str(path.relative_to(host.layout.secrets)): path.read_text() for path in host.layout.secrets.glob("*/*")}
+    assert left == {"gateway/tokens.map": "old", "keystore/unseal": "share"}
+    assert credentials.read_index(host.layout) == before.secrets
+
+    fresh = replace(ready, secrets={}, data=frozenset())
+    job.facts = fresh
+    keystore_step.undo(job)
+    assert not host.layout.secrets.exists()
