@@ -115,18 +115,27 @@ def initialise(directory: Path, keep: Callable[[str], None]) -> None:
     directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = directory.with_name(f".new-{directory.name}")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(mode=0o700)
+    try:
+        new.mkdir(mode=0o700)
+        keep(_make(new))
+        new.rename(directory)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _make(directory: Path) -> str:
+    """Make a store of one share and return that."""
     loop = asyncio.new_event_loop()
     with ThreadPoolExecutor(1) as executor:
-        core = Core(new, loop=loop, executor=executor)
+        core = Core(directory, loop=loop, executor=executor)
         try:
             # Nobody keeps the first token: the share makes another where one is needed.
             (share,), _token = core.initialise(1, 1)
         finally:
             core.database.close()
             loop.close()
-    keep(share.hex())
-    new.rename(directory)
+    return share.hex()
 
 
 def wait(path: Path, timeout_s: float) -> None:

@@ -94,3 +94,12 @@ def test_a_keystore_that_is_not_there_is_told(tmp_path: Path) -> None:
         "keystore: expected the keystore to answer unsealed within 0 s: "
         "the keystore does not answer: No such file or directory"
     )
+
+
+def test_a_share_that_cannot_be_kept_leaves_no_store(tmp_path: Path) -> None:
+    def refuse(text: str) -> None:
+        raise HostError("the disk is full")
+
+    with pytest.raises(HostError, match=r"^the disk is full$"):
+        initialise(tmp_path / "store", refuse)
+    assert list(tmp_path.iterdir()) == []
