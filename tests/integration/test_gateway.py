@@ -299,7 +299,11 @@ def test_a_gateway_is_ready_once_its_services_are(tmp_path: Path) -> None:
         while made.ask_plain("/ready") != 503:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        assert made.ask("/process").status == 503
+        assert error(made.ask("/process")) == (503, "the service does not answer")
+        connection = http.client.HTTPConnection("127.0.0.1", made.metrics_port, timeout=10)
+        connection.request("GET", "/ready")
+        assert connection.getresponse().read() == b"agent does not answer"
+        connection.close()
     finally:
         made.process.terminate()
         made.process.wait(10)

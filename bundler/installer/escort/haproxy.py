@@ -24,6 +24,15 @@ DEFAULT_LISTEN = "127.0.0.1"
 _INTERFACE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,14}")
 # Other spellings of a path, which a service may understand in another way than the rules here.
 _ODD = r"// /. \ %2e %2f %5c %00 ; "
+# What haproxy itself has to say, in the form of the rest.
+_ERRORS = {
+    400: "not understood",
+    408: "the request did not come in time",
+    500: "the gateway failed",
+    502: "the service broke off",
+    503: "the service does not answer",
+    504: "the service did not answer in time",
+}
 _GLOBAL = """\
 global
     log stdout format raw local0 info
@@ -45,6 +54,7 @@ defaults
     timeout server {answer_s}s
     timeout queue {queue_s}s
     timeout check 2s
+{errors}
 
 backend rates
     stick-table type string len 40 size 10k expire 1m store http_req_rate(10s)
@@ -85,7 +95,12 @@ def is_interface(listen: str) -> bool:
 def render_haproxy(gateway: Gateway, services: Mapping[str, Service], settings: Mapping[str, str]) -> str:
     """Return the text of the configuration; `services` are those of the payload by name."""
     limits = gateway.limits
-    head = _GLOBAL.format(most=limits.connections + 64, answer_s=limits.answer_s, queue_s=limits.queue_s)
+    head = _GLOBAL.format(
+        most=limits.connections + 64,
+        answer_s=limits.answer_s,
+        queue_s=limits.queue_s,
+        errors="\n".join(f"    http-error status {status} {_told(error)}" for status, error in _ERRORS.items()),
+    )
     parts = [
         f"{MARK} A change here is undone by the next install.",
         head,
@@ -184,8 +199,15 @@ def _acls(name: str, route: Route) -> list[str]:
 
 def _answer(status: int, error: str, when: str, header: str = "") -> str:
     """Return a rule that answers instead of a service."""
-    text = f"""content-type application/json string '{{"error":"{error}"}}'"""
-    return f"    http-request return status {status} {text}{f' hdr {header}' if header else ''} if {when}"
+    return f"    http-request return status {status} {_told(error)}{f' hdr {header}' if header else ''} if {when}"
+
+
+def _told(error: str) -> str:
+    return f"""content-type application/json string '{{"error":"{error}"}}'"""
+
+
+def _plain(status: int, text: str, when: str) -> str:
+    return f'    http-request return status {status} content-type text/plain string "{text}" if {when}'
 
 
 def _metrics(gateway: Gateway) -> list[str]:
@@ -194,8 +216,11 @@ def _metrics(gateway: Gateway) -> list[str]:
         f"    bind 127.0.0.1:{gateway.metrics_port}",
         "    no log",
         "    # Ready is a gateway behind which every service answers.",
-        *(f"    monitor fail if {{ nbsrv({name}) lt 1 }}" for name in _services(gateway)),
-        "    monitor-uri /ready",
+        *(
+            _plain(503, f"{name} does not answer", f"{{ path /ready }} {{ nbsrv({name}) lt 1 }}")
+            for name in _services(gateway)
+        ),
+        _plain(200, "ready", "{ path /ready }"),
         "    http-request use-service prometheus-exporter if { path /metrics }",
         "    http-request return status 404",
     ]
