@@ -346,6 +346,7 @@ def _manifest(
         entries=tuple(entries),
         accelerators=lock.accelerators,
         images_needed=recipe.images_needed,
+        escort=recipe.escort,
     )
     return manifest, small
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 DISTRIBUTION = "ferry-airgap"
 _PACKAGES = ("bundler", "keystore")
-_TAKEN = {".py", ".sh", ".typed", ".json"}
+_TAKEN = {".py", ".sh", ".typed", ".json", ".yml"}
 _TIME = (2020, 1, 1, 0, 0, 0)
 
 

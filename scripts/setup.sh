@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 # tests compare with.
 packages="busybox openssl python3-venv systemd-container uidmap mmdebstrap xorriso"
 if [ "${1:-}" = tests ]; then
-  packages="$packages binfmt-support containerd createrepo-c dnf docker-registry dpkg-dev fuseiso gnupg makeself p7zip-full podman qemu-user-static rpm runc
-   shellcheck skopeo softhsm2"
+  packages="$packages binfmt-support containerd createrepo-c dnf docker-registry dpkg-dev fuseiso gnupg haproxy iproute2 makeself nftables p7zip-full
+   podman prometheus qemu-user-static rpm runc shellcheck skopeo softhsm2"
 fi
 
 missing_packages() {

@@ -16,6 +16,7 @@ from bundler.cli.installing import LAYOUT, warn_of_this_clock
 from bundler.cli.messages import tr
 from bundler.cli.preflight import preflight_command
 from bundler.cli.receipt import receipt_command
+from bundler.cli.secret import secret_group
 from bundler.cli.support import support_command
 from bundler.errors import HostError
 from bundler.installer.drivers import staying_drivers
@@ -43,7 +44,7 @@ def host_group() -> None:
 
 for _command in (
     *(preflight_command, plan_command, install_command, upgrade_command, resume_command, rollback_command),
-    *(inbox_group, receipt_command, report_command, support_command),
+    *(inbox_group, receipt_command, report_command, secret_group, support_command),
 ):
     host_group.add_command(_command)
 
@@ -84,6 +85,7 @@ def _status_document(found: Status) -> dict[str, object]:
             }
             for service in found.services
         ],
+        "alerts": [{"name": one.name, "severity": one.severity, "summary": one.summary} for one in found.alerts],
         "images": {
             "count": found.images,
             "runtime": found.runtime or None,
@@ -117,7 +119,10 @@ def _show_status(found: Status) -> None:
     click.echo(f"{release.name} {release.version} ({where}): {health}")
     for service in found.services:
         ready = tr("ready", "就绪") if service.not_ready is None else service.not_ready
-        click.echo(f"  {service.unit:<32} {service.active:<10} 127.0.0.1:{service.port:<6} {ready}  {service.since}")
+        where = f"127.0.0.1:{service.port}" if service.port else "-"
+        click.echo(f"  {service.unit:<32} {service.active:<10} {where:<16} {ready}  {service.since}")
+    for alert in found.alerts:
+        click.echo(f"  {alert.severity:<8} {alert.name}: {tr(alert.summary, alert.summary_zh)}")
     if found.images:
         click.echo("  " + _images_line(found))
     if found.remembered is not None:

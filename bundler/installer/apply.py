@@ -204,8 +204,8 @@ def remove_traces(layout: Layout, *, keep: bool) -> None:
 
 
 def remove_state(layout: Layout, *, keep: bool) -> None:
-    """Remove what Ferry knows; `keep` leaves what this host remembers, its audit log and the key of its receipts."""
-    remembered = (layout.memory, layout.audit.parent, layout.receipt)
+    """Remove what Ferry knows; `keep` leaves what tells of its past: what it remembers, audit, receipts, secrets."""
+    remembered = (layout.memory, layout.audit.parent, layout.receipt, layout.secrets)
     # In this order, so that wherever it is cut off what is left does not contradict itself: a host without releases
     # needs no marks, and without marks no audit log.
     for path in (layout.records, *(() if keep else remembered)):

@@ -10,6 +10,7 @@ from bundler.anchors import Anchor, choose_anchors, read_trust
 from bundler.archive import Head
 from bundler.attest import Attested
 from bundler.errors import TrustError
+from bundler.installer.escort.services import all_services
 from bundler.installer.facts import Facts
 from bundler.installer.layout import Layout
 from bundler.installer.marks import judge_at
@@ -73,7 +74,7 @@ def want_bundle(bundle: Believed, options: Options, facts: Facts) -> Wanted:
         facts,
         anchors=bundle.attested.kept,
         revocations=bundle.attested.list_versions,
-        changes=parse_changes(options.changes, bundle.manifest.services),
+        changes=parse_changes(options.changes, all_services(bundle.manifest)),
         python=options.python,
     )
 

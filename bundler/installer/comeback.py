@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 
 from bundler.errors import FerryError, HostError
 from bundler.installer.audit import DONE, FAILED, HostLog
+from bundler.installer.escort.services import all_services
 from bundler.installer.facts import installed_manifest
 from bundler.installer.journal import DONE as ENDED_WELL
 from bundler.installer.journal import begun_steps, last_run, outcome
@@ -73,7 +74,7 @@ def why_not_ready(job: Job) -> str:
 def _ready_before(job: Job) -> list[Service]:
     manifest = installed_manifest(job.layout, job.before.releases, job.before.current)
     units = job.before.units
-    services = manifest.services if manifest else ()
+    services = all_services(manifest) if manifest else ()
     return [
         service
         for service in services

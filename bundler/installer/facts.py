@@ -13,6 +13,8 @@ from bundler.anchors import Anchor, read_anchors
 from bundler.errors import FerryError
 from bundler.installer.answer import why_not_ready
 from bundler.installer.cards import gather_machines
+from bundler.installer.escort.credentials import can_seal, read_index
+from bundler.installer.escort.services import all_services
 from bundler.installer.images import OwnName, own_names
 from bundler.installer.layout import MARK, PREFIX, Layout, service_name
 from bundler.installer.marks import Memory
@@ -37,6 +39,8 @@ GROUND = (
     "/etc/cni",
     "/var/lib/containers",
 )
+# What the escort runs of the distribution's.
+PROGRAMS = ("/usr/sbin/nft", "/usr/sbin/haproxy", "/usr/bin/prometheus")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +69,9 @@ class Facts:
     `own_drivers`; `rpms` and `own_rpms` are the same of rpm; `machines` and `own_drivers` are by vendor, for those of
     which a card is here. `driver_items` are the drivers of earlier bundles that are in the store, `boot` names this
     boot of the kernel. `runtime` is that of containers, `own_names` are those that Ferry gave to images there.
-    `memory` is what `bundler.installer.memory.recall` found; only an install asks it.
+    `memory` is what `bundler.installer.memory.recall` found; only an install asks it. `rendered` are the escort's files
+    by service and name, `secrets` say what credentials are made of, `certificate` is the gateway's; `programs` are
+    those of PROGRAMS that are here. With `can_seal` systemd seals credentials to this host.
     """
 
     os_id: str
@@ -102,6 +108,12 @@ class Facts:
     runtime: RuntimeFact | None = None
     own_names: tuple[OwnName, ...] = ()
     memory: Memory = field(default_factory=Memory)
+    rendered: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    certificate: str = ""
+    programs: frozenset[str] = frozenset()
+    interfaces: frozenset[str] = frozenset()
+    can_seal: bool = False
 
     @property
     def installed(self) -> Release | None:
@@ -158,6 +170,12 @@ def gather(layout: Layout, systemd: Systemd) -> Facts:
         boot=boot_id(layout),
         runtime=runtime_fact(layout),
         own_names=own_names(layout),
+        rendered={path.name: _texts_of(path) for path in sorted(layout.rendered.glob("*"))},
+        secrets=read_index(layout),
+        certificate=_text(layout.certificate),
+        programs=frozenset(path for path in PROGRAMS if layout.at(path).exists()),
+        interfaces=frozenset(path.name for path in layout.at("/sys/class/net").glob("*")),
+        can_seal=can_seal(layout),
     )
 
 
@@ -190,7 +208,7 @@ def _services(layout: Layout, releases: Sequence[Release], current: int) -> dict
     except FerryError:
         # A damaged copy is found missing by the plan, and comes anew from the bundle.
         return {}
-    return {service.name: service for service in manifest.services} if manifest else {}
+    return {service.name: service for service in all_services(manifest)} if manifest else {}
 
 
 def _units(layout: Layout, systemd: Systemd | None, services: Mapping[str, Service]) -> dict[str, UnitFact]:
@@ -244,6 +262,10 @@ def held_blobs(store: Path) -> dict[str, int]:
 
 def _texts(directory: Path, pattern: str) -> dict[str, str]:
     return {path.stem: _text(path) for path in sorted(directory.glob(pattern))}
+
+
+def _texts_of(directory: Path) -> dict[str, str]:
+    return {path.name: _text(path) for path in sorted(directory.glob("*"))}
 
 
 def _text(path: Path) -> str:

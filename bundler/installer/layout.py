@@ -114,6 +114,21 @@ class Layout:
         return self.settings / "inbox.json"
 
     @property
+    def rendered(self) -> Path:
+        """The configuration of the escort, `SERVICE/FILE`."""
+        return self.state / "rendered"
+
+    @property
+    def secrets(self) -> Path:
+        """Credentials of services, `SERVICE/NAME`, which root alone may read."""
+        return self.state / "secrets"
+
+    @property
+    def certificate(self) -> Path:
+        """The gateway's certificate, for clients to trust."""
+        return self.settings / "gateway.crt"
+
+    @property
     def programs(self) -> Path:
         """What runs: release trees and toolchains."""
         return self.at("/opt/ferry")

@@ -81,9 +81,11 @@ def edit_settings(text: str, service: Service, changes: Mapping[str, str]) -> st
 
 
 def _template(service: Service) -> str:
+    # What runs no program of the payload has a configuration that the installer writes.
+    then = f"systemctl restart ferry-{service.name}" if service.run else "install the bundle again"
     return (
         f"# Settings of {service.name}: {service.description}. They last through upgrades.\n"
-        f"# After a change by hand: systemctl restart ferry-{service.name}. Keys and passwords do not belong here.\n"
+        f"# After a change by hand: {then}. Keys and passwords do not belong here.\n"
     )
 
 

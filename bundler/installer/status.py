@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bundler.errors import HostError, IntegrityError, TrustError
+from bundler.installer.escort.firing import Alert, firing_alerts
+from bundler.installer.escort.services import all_services
 from bundler.installer.facts import Facts, gather, installed_manifest
 from bundler.installer.layout import Layout, unit_name
 from bundler.installer.marks import NO_LINE, Marks
@@ -46,7 +48,7 @@ class Status:
     """The release that runs and its services; `unfinished` is the step at which the last run was cut off.
 
     `images` counts those of the release; `runtime` is that of containers, "" for none, which lacks `missing_names`.
-    `remembered` is for root alone to see.
+    `remembered` is for root alone to see. `alerts` are those that fire; they make a host no less healthy.
     """
 
     release: Release
@@ -56,6 +58,7 @@ class Status:
     runtime: str = ""
     missing_names: tuple[str, ...] = ()
     remembered: Remembered | None = None
+    alerts: tuple[Alert, ...] = ()
 
     @property
     def is_healthy(self) -> bool:
@@ -80,7 +83,7 @@ def read_status(layout: Layout, systemd: Systemd) -> Status:
     if manifest is None:
         raise IntegrityError("the manifest of the installed release is gone", hint="install its bundle again")
     services = []
-    for service in manifest.services:
+    for service in all_services(manifest):
         unit = facts.units.get(service.name)
         # A service that another setting replaces has no unit, and that is right.
         if unit is None and service.unless:
@@ -104,6 +107,7 @@ def read_status(layout: Layout, systemd: Systemd) -> Status:
         runtime=facts.runtime.name if facts.runtime else "",
         missing_names=_missing_names(manifest, facts),
         remembered=_remembered(layout, facts.releases),
+        alerts=firing_alerts(manifest.escort.monitoring.port) if manifest.escort.monitoring else (),
     )
 
 

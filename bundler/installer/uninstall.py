@@ -11,6 +11,7 @@ from bundler.errors import HostError, IntegrityError
 from bundler.installer.apply import read_absent, remove_ground, remove_state
 from bundler.installer.audit import HostLog, list_anchors, on_record, record_anchors
 from bundler.installer.drivers import remove_drivers
+from bundler.installer.escort.services import all_services
 from bundler.installer.facts import installed_manifest
 from bundler.installer.images import forget_storage, remove_images
 from bundler.installer.inbox.units import disable
@@ -103,7 +104,7 @@ def _services(layout: Layout, units: list[str]) -> list[str]:
     with suppress(IntegrityError):
         for release in read_releases(layout.records):
             manifest = installed_manifest(layout, (release,), release.number)
-            names |= {service.name for service in manifest.services} if manifest else set()
+            names |= {service.name for service in all_services(manifest)} if manifest else set()
     return sorted(names)
 
 

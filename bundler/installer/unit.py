@@ -16,7 +16,7 @@ from bundler.model.service import Service
 TREE = "/opt/ferry/current/root"
 _STOP_S = 30
 # Every directive is known to systemd 247 (Debian 11).
-_HARDENING = """\
+HARDENING = """\
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
@@ -43,12 +43,18 @@ UMask=0077"""
 
 
 def render_unit(
-    service: Service, *, python: str, after: Sequence[str], settings: Mapping[str, str], credentials: Sequence[str] = ()
+    service: Service,
+    *,
+    python: str,
+    after: Sequence[str],
+    settings: Mapping[str, str],
+    credentials: Sequence[str] = (),
+    secrets: Sequence[str] = (),
 ) -> str:
     """Return the text of a unit; `after` names the services that run here and come first.
 
     `python` is the minor version; `settings` are those that the operator has set; `credentials` the names of the
-    files in /etc/ferry/credentials/NAME.
+    files in /etc/ferry/credentials/NAME; `secrets` are the lines that hand over what the keystore holds.
     """
     name = f"{PREFIX}{service.name}"
     first = " ".join(unit_name(other) for other in after)
@@ -71,12 +77,13 @@ def render_unit(
             f"LoadCredential={credential}:/etc/ferry/credentials/{service.name}/{credential}"
             for credential in credentials
         ),
+        *secrets,
         "DynamicUser=yes",
         f"User={name}",
         *_directories(service, name),
         *([f"MemoryMax={service.memory_max_mib}M"] if service.memory_max_mib else []),
         *_network(settings),
-        _HARDENING,
+        HARDENING,
         "",
         "[Install]",
         "WantedBy=multi-user.target",

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bundler.anchors import Anchor
+from bundler.installer.escort.services import all_services
+from bundler.installer.escort.wish import credential_lines, wish_files, wish_secrets, wish_units
 from bundler.installer.facts import Facts
 from bundler.installer.layout import MARK
 from bundler.installer.settings import edit_settings, read_settings
@@ -22,7 +24,7 @@ class Wanted:
 
     `settings` and `units` are the texts of files by service; `started_with` is what each service's process follows
     from: another value means that it must be started again. `key` stands for who signed; `anchors` are what this host
-    trusts from now on.
+    trusts from now on. `files` are the escort's, `secrets` say what credentials are made of, both by service and name.
     """
 
     manifest: Manifest
@@ -35,6 +37,8 @@ class Wanted:
     units: Mapping[str, str]
     started_with: Mapping[str, str]
     launcher: str
+    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     revocations: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -52,13 +56,17 @@ def want(
     """Work out the state to reach; `changes` are new settings by service, `python` runs the host's own Ferry."""
     settings = {
         service.name: text
-        for service in manifest.services
+        for service in all_services(manifest)
         if (text := edit_settings(facts.settings.get(service.name, ""), service, changes.get(service.name, {})))
     }
     values = {name: read_settings(text) for name, text in settings.items()}
-    services = in_start_order([service for service in manifest.services if not _is_replaced(service, values)])
+    services = in_start_order([service for service in all_services(manifest) if not _is_replaced(service, values)])
     running = {service.name for service in services}
     number = _number(manifest_sha256, facts)
+    files = wish_files(manifest, values)
+    secrets = wish_secrets(manifest, facts.secrets, values, sealed=facts.can_seal)
+    lines = credential_lines(secrets, facts.credentials, sealed=facts.can_seal)
+    escort = wish_units(manifest, values, lines, python=python, others=[service.name for service in services])
     units = {
         service.name: render_unit(
             service,
@@ -66,9 +74,11 @@ def want(
             after=[name for name in service.after if name in running],
             settings=values.get(service.name, {}),
             credentials=facts.credentials.get(service.name, ()),
+            secrets=lines.get(service.name, ()),
         )
         for service in services
-    }
+        if service.name not in escort
+    } | escort
     return Wanted(
         manifest=manifest,
         manifest_sha256=manifest_sha256,
@@ -80,10 +90,16 @@ def want(
         settings=settings,
         units=units,
         started_with={
-            name: _fingerprint(text, settings.get(name, ""), str(number), manifest_sha256)
+            name: _fingerprint(
+                *(text, settings.get(name, ""), str(number), manifest_sha256),
+                *(files.get(name, {}).values()),
+                *(secrets.get(name, {}).values()),
+            )
             for name, text in units.items()
         },
         launcher=f'#!/bin/sh\n{MARK}\nexec {python} -I -m bundler.cli "$@"\n',
+        files=files,
+        secrets=secrets,
     )
 
 

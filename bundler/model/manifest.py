@@ -25,6 +25,7 @@ from bundler.model.driver import (
 )
 from bundler.model.entry import Entry as Entry
 from bundler.model.entry import entry_document, parse_entry, wrong_blob_name
+from bundler.model.escort import NO_ESCORT, Escort, escort_document, take_escort
 from bundler.model.path import TOO_LONG, folded, is_short
 from bundler.model.platform import Platform, parse_platform
 from bundler.model.service import Probe, Service
@@ -81,6 +82,7 @@ class Manifest:
     `accelerators` is what the payload asks of the host's drivers, where the host has the cards.
     With `images_needed` a host without a container runtime cannot take it. A `differential` bundle carries a part of
     the blobs of its items; `entries` are those that the tar holds.
+    The `escort` is what the host runs beside the services.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Manifest:
     accelerators: tuple[DriverNeed, ...] = ()
     images_needed: bool = False
     differential: Differential | None = None
+    escort: Escort = NO_ESCORT
 
     def of_kind(self, *kinds: str) -> tuple[Item, ...]:
         """Return the items of some kinds, in the order of the manifest."""
@@ -134,7 +137,7 @@ def format_manifest(manifest: Manifest) -> bytes:
         document["images_needed"] = True
     if manifest.differential is not None:
         document["differential"] = differential_document(manifest.differential)
-    return write_document(document)
+    return write_document(document | escort_document(manifest.escort))
 
 
 def write_document(document: dict[str, Any]) -> bytes:
@@ -164,6 +167,7 @@ def _manifest(fields: Fields) -> Manifest:
     if len(platforms) != 1:
         raise fields.refuse("platforms", f"expected one platform, got {len(platforms)}")
     lock = fields.mapping("lock")
+    services = tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services"))
     return Manifest(
         name=fields.text("name", match=r"[a-z0-9][a-z0-9.-]{0,49}"),
         version=fields.text("version", match=r"[0-9A-Za-z][0-9A-Za-z.+~_-]{0,63}"),
@@ -177,13 +181,14 @@ def _manifest(fields: Fields) -> Manifest:
         lock_sm3=lock.hex("sm3", algorithm="sm3"),
         python_version=fields.mapping("python").text("version", match=r"3\.\d+"),
         items=tuple(_item(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("items")),
-        services=tuple(_service(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("services")),
+        services=services,
         entries=tuple(parse_entry(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("entries")),
         accelerators=tuple(
             driver_need(Fields(v, place=p, error=IntegrityError)) for p, v in fields.items("accelerators", [])
         ),
         images_needed=fields.flag("images_needed", False),
         differential=parse_differential(fields.mapping("differential")) if fields.has("differential") else None,
+        escort=take_escort(fields, services),
     )
 
 

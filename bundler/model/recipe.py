@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bundler.errors import RecipeError
 from bundler.model.chart import CHARTS, ChartSource, chart_source
@@ -12,6 +12,7 @@ from bundler.model.deb import DebSource, deb_sources
 from bundler.model.document import LINE, LINE_WORDS, Fields
 from bundler.model.driver_source import DriverSource, StatedNeed, driver_source, stated_needs
 from bundler.model.egress import Allowed, egress_allowed
+from bundler.model.escort import NO_ESCORT, Escort, take_escort
 from bundler.model.files import FileSource, file_source
 from bundler.model.path import relative_paths
 from bundler.model.platform import Platform, take_platforms
@@ -37,7 +38,7 @@ class Recipe:
     made a bundle is accepted, 0 for no end. `sequence` grows with every release of the product. `requirements` and
     `constraints` are files beside the recipe, `indexes` the names of those that single packages are taken from;
     `build` is what sdists are built with besides setuptools and wheel. With `images_needed` it is for hosts with a
-    container runtime only.
+    container runtime only. The `escort` is what hosts run beside the services.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Recipe:
     indexes: tuple[tuple[str, str], ...] = ()
     build: tuple[str, ...] = ()
     images_needed: bool = False
+    escort: Escort = NO_ESCORT
 
     @property
     def image_names(self) -> tuple[str, ...]:
@@ -104,6 +106,7 @@ def parse_recipe(fields: Fields, *, sha256: str) -> Recipe:
         egress=egress_allowed(fields),
         sha256=sha256,
     )
+    recipe = replace(recipe, escort=take_escort(fields, recipe.services))
     fields.close()
     if recipe.debs and recipe.rpms:
         raise fields.refuse("rpms", "expected debs or rpms, got both", "make a recipe for each distribution")

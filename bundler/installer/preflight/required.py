@@ -7,10 +7,12 @@ import os
 from bundler.accelerators.catalogue import vendor
 from bundler.errors import HostError
 from bundler.installer.drivers import choose
+from bundler.installer.escort.programs import check_interface, check_programs
 from bundler.installer.facts import Facts
 from bundler.installer.layout import MARK, Layout, unit_name
 from bundler.installer.own_driver import waits_for_reboot
 from bundler.installer.plan import Plan
+from bundler.model.escort import GATEWAY
 
 # What the services' bytecode, the journal, settings and the file systems' own bookkeeping may take.
 RESERVE_BYTES = 64 * 1024 * 1024
@@ -50,6 +52,8 @@ def check_plan(plan: Plan, facts: Facts) -> None:
         HostError: the exact gap.
     """
     _check_drivers(plan, facts)
+    check_programs(plan.wanted.manifest, facts)
+    check_interface(plan.wanted, facts)
     check_space(plan, facts)
     check_ports(plan, facts)
     if plan.idle_images and plan.wanted.manifest.images_needed:
@@ -116,12 +120,15 @@ def check_ports(plan: Plan, facts: Facts) -> None:
     Raises:
         HostError: the port and who holds it.
     """
-    for service in plan.wanted.services:
-        owner = facts.ports.get(service.port)
+    ports = [(service.port, service.name) for service in plan.wanted.services if service.port]
+    gateway = plan.wanted.manifest.escort.gateway
+    ports += [(gateway.port, GATEWAY)] if gateway else []
+    for port, name in ports:
+        owner = facts.ports.get(port)
         ours = {unit_name(name) for name in facts.units}
         if owner is not None and owner not in ours:
             raise HostError(
-                f"expected port {service.port} to be free, {owner or 'another program'} listens on it",
-                place=f"services: {service.name}",
+                f"expected port {port} to be free, {owner or 'another program'} listens on it",
+                place=f"services: {name}",
                 hint="stop that program or move it to another port",
             )

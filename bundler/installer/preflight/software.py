@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bundler.accelerators.catalogue import vendor
 from bundler.installer.drivers import choose
+from bundler.installer.escort.programs import sources
 from bundler.installer.own_driver import waits_for_reboot
 from bundler.installer.preflight.check import Verdict, View, failed, must, passed, should, skipped
 from bundler.installer.preflight.system import version
@@ -220,6 +221,29 @@ def _secure_boot(view: View) -> Verdict:
     return passed("off" if "off" in states else "-", "关闭" if "off" in states else "-")
 
 
+def _escort(view: View) -> Verdict:
+    """Say where each program of the escort comes from."""
+    if view.plan is None:
+        return skipped(*_NO_BUNDLE)
+    found = sources(view.plan.wanted.manifest, view.facts)
+    missing = [program for program, source in found.items() if not source]
+    if missing:
+        programs = ", ".join(missing)
+        return failed(
+            f"expected {programs} from the bundle or on this host",
+            f"数据包或本机应提供 {programs}",
+            do=("install it, or add its package to the recipe", "请安装，或将其软件包加入配方"),
+        )
+    if not found:
+        return skipped("the bundle asks for none", "数据包不需要")
+    english = {"bundle": "from the bundle", "host": "this host's"}
+    chinese = {"bundle": "数据包自带", "host": "本机已有"}
+    return passed(
+        ", ".join(f"{program} {english[source]}" for program, source in found.items()),
+        "，".join(f"{program} {chinese[source]}" for program, source in found.items()),
+    )
+
+
 CHECKS = (
     must("product", _GROUP, ("installed product", "已装产品"), _product),
     must("package-manager", _GROUP, ("package manager", "软件包管理器"), _dpkg),
@@ -227,6 +251,7 @@ CHECKS = (
     must("container-runtime", _GROUP, ("container runtime", "容器运行时"), _runtime),
     should("container-version", _GROUP, ("its version", "容器运行时版本"), _runtime_version),
     should("container-single", _GROUP, ("one runtime", "唯一运行时"), _several_runtimes),
+    must("escort", _GROUP, ("programs of gateway, firewall and monitoring", "网关、防火墙与监控程序"), _escort),
     should("cards", "accelerators", ("accelerators", "加速卡"), _cards),
     should("cards-vendor", "accelerators", ("one vendor", "同一厂商"), _one_vendor),
     should("driver-answers", "accelerators", ("driver answers", "驱动应答"), _driver_answers),

@@ -106,7 +106,7 @@ class Page:
             (
                 one.unit,
                 one.active,
-                str(one.port),
+                str(one.port or "-"),
                 self._tr("ready", "就绪") if one.not_ready is None else one.not_ready,
                 one.since,
             )

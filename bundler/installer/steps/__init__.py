@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bundler.installer.steps import (
     drivers,
+    escort,
     health,
     images,
+    keystore,
     launcher,
     marks,
     packages,
@@ -34,8 +36,10 @@ STEPS: tuple[Step, ...] = (
     stop,
     drivers,
     settings,
+    escort,
     units,
     switch,
+    keystore,
     services,
     health,
 )

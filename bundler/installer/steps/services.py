@@ -9,6 +9,7 @@ from bundler.installer.facts import Facts
 from bundler.installer.layout import unit_name
 from bundler.installer.steps.step import Action, Job, list_reasons
 from bundler.installer.wanted import Wanted
+from bundler.model.escort import KEYSTORE
 from bundler.store import write_file
 
 NAME = "services"
@@ -61,7 +62,8 @@ def due(wanted: Wanted, facts: Facts) -> Action | None:
 def apply(job: Job) -> None:
     """Enable and start, in order, and note what each was started with."""
     job.systemd.enable([unit_name(name) for name in _to_enable(job.wanted, job.facts)])
-    names = list(reasons_to_start(job.wanted, job.facts))
+    # The keystore runs already: what the others are to read came from it.
+    names = [name for name in reasons_to_start(job.wanted, job.facts) if name != KEYSTORE]
     job.layout.run.mkdir(parents=True, exist_ok=True)
     for name in names:
         job.systemd.start(unit_name(name))

@@ -10,6 +10,7 @@ from bundler.installer.layout import unit_name
 from bundler.installer.steps.services import reasons_to_start
 from bundler.installer.steps.step import Action, Job, list_reasons
 from bundler.installer.wanted import Wanted
+from bundler.model.escort import FIREWALL
 
 NAME = "stop"
 RUNNING = ("active", "activating", "reloading", "deactivating")
@@ -19,6 +20,9 @@ def _to_stop(wanted: Wanted, facts: Facts) -> dict[str, str]:
     restarted = reasons_to_start(wanted, facts)
     found = {}
     for name, unit in facts.units.items():
+        # A firewall that stays wanted is never down for longer than its rules take to load.
+        if name == FIREWALL and name in wanted.units:
+            continue
         if unit.state.active in RUNNING and (name not in wanted.units or name in restarted):
             found[name] = "starts anew" if name in wanted.units else "is no longer wanted"
     return found

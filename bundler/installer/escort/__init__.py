@@ -1,0 +1,1 @@
+"""What Ferry runs on a host beside the payload's services: keystore, gateway, firewall, monitoring."""
