@@ -185,6 +185,13 @@ def other_product(view: View) -> View:
     return with_facts(releases=(release,), current=1)(view)
 
 
+def no_nft(view: View) -> View:
+    assert view.plan is not None
+    manifest = replace(view.plan.wanted.manifest, escort=Escort(firewall=Firewall(covers="services")))
+    plan = replace(view.plan, wanted=replace(view.plan.wanted, manifest=manifest))
+    return replace(view, plan=plan, facts=replace(view.facts, programs=frozenset()))
+
+
 def rpm_only(view: View) -> View:
     return with_facts(packages=None, rpms={"bash": "5"})(with_items(view, "deb"))
 
@@ -533,6 +540,7 @@ WRONG: list[tuple[str, Callable[[View], View], str]] = [
         with_plan(left_out=("bookworm",)),
         "expected a host of bookworm, for which the bundle's Debian packages are; it goes without them",
     ),
+    ("escort", no_nft, "expected /usr/sbin/nft from the bundle or on this host"),
     (
         "container-runtime",
         no_runtime,
