@@ -25,6 +25,8 @@ from bundler.installer.release import Release
 from bundler.installer.runtimes import RuntimeFact
 from bundler.installer.wanted import want
 from bundler.model.driver import DriverNeed, DriverPackage
+from bundler.model.escort import Escort
+from bundler.model.firewall import Firewall
 from bundler.verify import read_trust
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
