@@ -235,7 +235,7 @@ def _escort(view: View) -> Verdict:
             do=("install it, or add its package to the recipe", "请安装，或将其软件包加入配方"),
         )
     if not found:
-        return skipped("the bundle asks for none", "数据包不需要")
+        return passed("the bundle asks for none", "数据包不需要")
     english = {"bundle": "from the bundle", "host": "this host's"}
     chinese = {"bundle": "数据包自带", "host": "本机已有"}
     return passed(

@@ -48,7 +48,8 @@ def test_it_holds_the_code_and_nothing_else() -> None:
         assert archive.testzip() is None
         assert archive.read("bundler/errors.py") == (CHECKOUT / "bundler/errors.py").read_bytes()
     assert {path.partition("/")[0] for path in names} == {"bundler", "keystore", info}
-    assert {Path(path).suffix for path in names if not path.startswith(info)} <= {".py", ".sh", ".typed", ".json"}
+    suffixes = {Path(path).suffix for path in names if not path.startswith(info)}
+    assert suffixes <= {".py", ".sh", ".typed", ".json", ".yml"}
     assert not [path for path in names if "__pycache__" in path]
     assert {(member.date_time, member.external_attr >> 16) for member in members} == {((2020, 1, 1, 0, 0, 0), 0o100644)}
 

@@ -25,6 +25,8 @@ from bundler.installer.release import Release
 from bundler.installer.runtimes import RuntimeFact
 from bundler.installer.wanted import want
 from bundler.model.driver import DriverNeed, DriverPackage
+from bundler.model.escort import Escort
+from bundler.model.firewall import Firewall
 from bundler.verify import read_trust
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -183,6 +185,13 @@ def other_product(view: View) -> View:
         installed="2026-01-01T00:00:00Z",
     )
     return with_facts(releases=(release,), current=1)(view)
+
+
+def no_nft(view: View) -> View:
+    assert view.plan is not None
+    manifest = replace(view.plan.wanted.manifest, escort=Escort(firewall=Firewall(covers="services")))
+    plan = replace(view.plan, wanted=replace(view.plan.wanted, manifest=manifest))
+    return replace(view, plan=plan, facts=replace(view.facts, programs=frozenset()))
 
 
 def rpm_only(view: View) -> View:
@@ -533,6 +542,7 @@ WRONG: list[tuple[str, Callable[[View], View], str]] = [
         with_plan(left_out=("bookworm",)),
         "expected a host of bookworm, for which the bundle's Debian packages are; it goes without them",
     ),
+    ("escort", no_nft, "expected /usr/sbin/nft from the bundle or on this host"),
     (
         "container-runtime",
         no_runtime,
