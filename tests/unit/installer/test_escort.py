@@ -76,8 +76,8 @@ def test_the_escort_starts_around_the_payload(manifest: Manifest) -> None:
 
 def test_the_plan_says_why_each_part_is_due(host: Host, ready: Facts, manifest: Manifest) -> None:
     reasons = {action.step: action.reason for action in make_plan(wanted(host, ready, manifest), ready).actions}
-    steps = ["release", "settings", "escort", "units", "switch", "launcher", "keystore", "services", "health"]
-    assert list(reasons)[3:] == steps
+    steps = ["release", "settings", "escort", "units", "switch", "keystore", "services", "health"]
+    assert list(reasons)[4:] == steps
     assert reasons["escort"] == (
         "firewall/ferry.nft: is not there; gateway/haproxy.cfg: is not there; "
         "monitoring/agent.rules.yml: is not there; monitoring/gateway.rules.yml: is not there; "
