@@ -86,8 +86,8 @@ def _attainments(_: click.Context, __: click.Parameter, text: str) -> tuple[tupl
         "Each policy's own target is swept until the share of requests that are admitted within 2 s is reached. "
         "Windows of a trace are drawn as requests from --seed; a long trace is thinned to --requests.\n\n"
         "All start cold in --cold-start. Only ferry_sleeping may keep replicas asleep as well, which wake in --wake "
-        "and count --sleeping-cost each: an advantage over the others that holds where the engine can sleep and others use "
-        "its card meanwhile.",
+        "and count --sleeping-cost each: an advantage over the others, which holds where the engine can sleep and "
+        "others use its card meanwhile.",
         "逐请求模拟各策略，输出相对静态预留的 GPU 时百分比。\n\n"
         "每个策略都扫描自身目标，直到 2 秒内被接纳的请求达到指定比例。"
         "窗口数据按 --seed 展开为请求；长记录按 --requests 抽稀。\n\n"
