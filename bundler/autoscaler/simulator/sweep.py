@@ -23,6 +23,7 @@ _CLAIRVOYANT_WINDOWS = (5, 30, 120, 300)
 _EVERY = 0.9999
 _GRID, _HALVINGS, _RUNS = 12, 8, 6
 _CLOSE = 0.012
+_UNDRAFTED = 2.0
 _SMALL = 2e8
 # How a replica sleeps where nothing else is said: awake in 10 s, and counted as a tenth of a card. vLLM's first level
 # of sleep frees "up to 90%+" of a card's memory, and its authors measured 0.1 to 6 s until it is awake again.
@@ -277,7 +278,7 @@ def _bracketed(scene: Scene, contender: Contender, generosity: float, attainment
     runs = [run(scene, contender, generosity)]
     low, high = -math.inf, math.inf
     step = 0.04 * contender.grain
-    for _ in range(_RUNS):
+    for _ in range(2 * _RUNS if contender.is_sleeping else _RUNS):
         if runs[-1].attainment >= attainment:
             high = generosity
         else:
@@ -294,7 +295,12 @@ def _bracketed(scene: Scene, contender: Contender, generosity: float, attainment
 
 
 def _draft(scene: Scene, contender: Contender, attainment: float) -> tuple[float, float] | None:
-    """Return the generosity and replica-seconds of the cheapest fluid run that attains the SLO."""
+    """Return the generosity and replica-seconds of the cheapest fluid run that attains the SLO.
+
+    The fluid pool knows no sleep: there the search begins with the surprise of a share of an eighth.
+    """
+    if contender.is_sleeping:
+        return _UNDRAFTED, 0.0
 
     def tried(generosity: float) -> tuple[float, float]:
         return fluid(
@@ -303,7 +309,7 @@ def _draft(scene: Scene, contender: Contender, attainment: float) -> tuple[float
             scene.work,
             scene.counts,
             contender.planned,
-            scene.wake_s if contender.is_sleeping else scene.cold_s,
+            scene.cold_s,
             scene.full_s,
             scene.first,
         )
