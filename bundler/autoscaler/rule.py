@@ -9,6 +9,8 @@ from bundler.autoscaler.compiled import compiled
 # Of what is above the need a step down leaves this share and count, against noise, until the window has passed.
 _BAND, _BAND_COUNT = 0.06, 1.0
 HOLD_TICKS = 20
+# A replica goes to sleep when it has not been needed for a minute: waking costs seconds only.
+AWAKE_TICKS = 4
 # How full replicas may be on average: beyond, the next burst waits.
 _PACKED = 0.9
 
@@ -56,3 +58,17 @@ def settle(need: int, held: int, total: int, is_learnt: bool) -> int:
         return min(total, held)
     band = int(math.ceil(need * (1 + _BAND) + _BAND_COUNT - 1e-9))
     return min(total, held, band) if held > need else min(total, need)
+
+
+@compiled
+def reserve(need: int, expected: float, headroom: float) -> int:
+    """Return how many replicas shall be awake or asleep: for the load until a start has ended, and headroom."""
+    return max(need, floor(expected, headroom, 1.0))
+
+
+def spare_surprise(cold_s: float, wake_s: float, sleeping_cost: float) -> float:
+    """Return how much rarer it shall be that a sleeper lacks than that one must wake, as a logarithm.
+
+    One asleep costs a share of one awake, and where it lacks the load waits for a start instead of a wake.
+    """
+    return math.log(1 / sleeping_cost) + max(0.0, math.log(cold_s / wake_s))

@@ -21,7 +21,7 @@ from bundler.store import write_file
 if TYPE_CHECKING:
     from bundler.autoscaler.simulator.sweep import Run, Scene
 
-_MAIN = ("hpa", "kpa", "ferry", "clairvoyant")
+_MAIN = ("hpa", "kpa", "ferry", "clairvoyant", "ferry_sleeping")
 _OTHERS = ("apa", "keda", "dynamo", "dynamo_arima")
 _JSON = click.option("--json", "as_json", is_flag=True, help=tr("Print it as JSON.", "以 JSON 输出。"))
 _COLD = click.option(
@@ -86,10 +86,15 @@ def _attainments(_: click.Context, __: click.Parameter, text: str) -> tuple[tupl
     help=tr(
         "Serve a trace request by request under each policy and print the GPU-hours in % of a static reservation.\n\n"
         "Each policy's own target is swept until the share of requests that are admitted within 2 s is reached. "
-        "Windows of a trace are drawn as requests from --seed; a long trace is thinned to --requests.",
+        "Windows of a trace are drawn as requests from --seed; a long trace is thinned to --requests.\n\n"
+        "All start cold in --cold-start. Only ferry_sleeping may keep replicas asleep as well, which wake in --wake "
+        "and count --sleeping-cost each: an advantage over the others, which holds where the engine can sleep and "
+        "others use its card meanwhile.",
         "逐请求模拟各策略，输出相对静态预留的 GPU 时百分比。\n\n"
         "每个策略都扫描自身目标，直到 2 秒内被接纳的请求达到指定比例。"
-        "窗口数据按 --seed 展开为请求；长记录按 --requests 抽稀。",
+        "窗口数据按 --seed 展开为请求；长记录按 --requests 抽稀。\n\n"
+        "所有策略的冷启动均为 --cold-start。仅 ferry_sleeping 还可保留休眠副本："
+        "--wake 秒唤醒，每个按 --sleeping-cost 计费；仅当推理引擎支持休眠且其加速卡期间供他人使用时，这一优势才成立。",
     ),
     epilog=tr(
         "Example:  ferry autoscaler simulate --trace day.csv.gz --cold-start 300 --attainment 0.99,0.995 --json",
@@ -121,6 +126,21 @@ def _attainments(_: click.Context, __: click.Parameter, text: str) -> tuple[tupl
     show_default=True,
     help=tr("Simulate at most about so many.", "最多模拟约多少请求。"),
 )
+@click.option(
+    "--wake",
+    "wake_s",
+    type=click.IntRange(1, 600),
+    default=10,
+    show_default=True,
+    help=tr("Seconds until a sleeping replica serves.", "休眠副本唤醒到可服务的秒数。"),
+)
+@click.option(
+    "--sleeping-cost",
+    type=click.FloatRange(min=0.01, max=1),
+    default=0.1,
+    show_default=True,
+    help=tr("What a sleeping replica counts, as a share of one awake.", "休眠副本按运行副本的多大比例计费。"),
+)
 @_SEED
 @click.option(
     "--report",
@@ -137,6 +157,8 @@ def simulate_command(
     others: bool,
     failures: float,
     requests: int,
+    wake_s: int,
+    sleeping_cost: float,
     seed: int,
     report_path: Path | None,
     as_json: bool,
@@ -147,7 +169,9 @@ def simulate_command(
     from bundler.autoscaler.simulator.trace import read_trace
 
     arrivals = expand(read_trace(trace), mean_replicas=mean_replicas, seed=seed, most=requests)
-    made = scene(arrivals, cold_s=cold_s, failures_per_day=failures, seed=seed)
+    made = scene(
+        arrivals, cold_s=cold_s, failures_per_day=failures, seed=seed, wake_s=wake_s, sleeping_cost=sleeping_cost
+    )
     names = (*_MAIN, *(_OTHERS if others else ()))
     results = compare(made, names, [each for _, each in attainments], min(4, os.cpu_count() or 1))
     if report_path is not None:
@@ -190,6 +214,8 @@ def _document(
     return {
         "trace": trace.name,
         "cold_start_s": made.cold_s,
+        "wake_s": made.wake_s,
+        "sleeping_cost": made.sleeping_cost,
         "mean_replicas": mean_replicas,
         "static_replicas": made.first,
         "simulated_requests": len(made.arrivals.at_s),
@@ -221,6 +247,12 @@ def _print(document: dict[str, Any], made: Scene) -> None:
     for text, row in document["attainment"].items():
         told = "  ".join(f"{name} {value:.1f}" for name, value in row.items())
         click.echo(tr(f"  {text}: GPU-hours in % of static: {told}", f"  {text}：GPU 时（静态 = 100）：{told}"))
+    click.echo(
+        tr(
+            f"ferry_sleeping alone keeps sleepers: awake in {made.wake_s} s, each counted as {made.sleeping_cost:g}",
+            f"仅 ferry_sleeping 使用休眠副本：{made.wake_s} 秒唤醒，每个按 {made.sleeping_cost:g} 计",
+        )
+    )
 
 
 @autoscaler_group.command(

@@ -12,7 +12,9 @@ import math
 from bundler.autoscaler.compiled import compiled
 from bundler.autoscaler.simulator.trace import Floats
 
-HPA_UTILISATION, HPA_CONCURRENCY, KPA, APA, KEDA, DYNAMO, DYNAMO_ARIMA, PLANNED, STATIC, FERRY = range(10)
+HPA_UTILISATION, HPA_CONCURRENCY, KPA, APA, KEDA, DYNAMO, DYNAMO_ARIMA, PLANNED, STATIC, FERRY, FERRY_SLEEPING = range(
+    11
+)
 MEMORY = 256
 
 _HPA_SYNC_S, _HPA_TOLERANCE, _HPA_WINDOW_S = 15, 0.1, 300

@@ -18,6 +18,7 @@ from bundler.autoscaler.forecast import TICK_S
 from bundler.autoscaler.simulator import opponents
 from bundler.autoscaler.simulator.policy import foresee
 from bundler.autoscaler.simulator.pool import simulate
+from bundler.autoscaler.simulator.replica import ADMITTED
 from bundler.autoscaler.size import Profile, seeds
 
 STEPS, STEP_S, INPUT, OUTPUT = 10, 1800, 800, 200
@@ -63,11 +64,12 @@ def _card(profile: Profile, rate: float, cold_s: int, seed: int, caution: float)
     )
     told = foresee(loads / TICK_S, -(-(cold_s + TICK_S) // TICK_S) + 1)
     most = math.ceil(1.6 * float(loads.max()) / TICK_S)
-    admitted, _, _, series, spent = simulate(
-        opponents.FERRY, caution, at_s, prefill, decode, prefill, _SLOTS, 0.0, told, seconds, cold_s, most, 0.0, seed
+    requests = np.stack((at_s, prefill, decode, prefill))
+    outcome, series, spent = simulate(
+        opponents.FERRY, caution, requests, _SLOTS, 0.0, told, seconds, cold_s, most, 0.0, seed, 0, 1.0
     )
     return StepResult(
         utilisation=float(series[:, 5].sum()) / spent,
-        attainment=float((admitted - at_s <= 2.0).mean()),
+        attainment=float((outcome[ADMITTED] - at_s <= 2.0).mean()),
         most=int(series[:, 2].max()),
     )

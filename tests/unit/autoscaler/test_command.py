@@ -29,7 +29,7 @@ def test_simulate_prints_the_table_as_json_and_a_page_that_loads_nothing(trace: 
     document = json.loads(done.stdout)
     assert list(document["attainment"]) == ["0.99", "0.995"]
     for row in document["attainment"].values():
-        assert list(row) == ["static", "hpa", "kpa", "ferry", "clairvoyant"]
+        assert list(row) == ["static", "hpa", "kpa", "ferry", "clairvoyant", "ferry_sleeping"]
         assert row["static"] == 100.0
         assert all(0 < value <= 100 for value in row.values())
     for text, runs in document["runs"].items():

@@ -7,7 +7,21 @@ import pytest
 
 from bundler.autoscaler.simulator import opponents
 from bundler.autoscaler.simulator.fluid import fluid
-from bundler.autoscaler.simulator.pool import simulate
+from bundler.autoscaler.simulator.policy import drowsy
+from bundler.autoscaler.simulator.pool import rest, simulate
+from bundler.autoscaler.simulator.replica import (
+    ADMITTED,
+    COUNT,
+    DRAINING,
+    FINISHED,
+    FIRST,
+    FREE,
+    READY,
+    SLEEPING,
+    STARTING,
+    STATE,
+    WAKING,
+)
 from bundler.autoscaler.simulator.trace import Floats
 
 NOTHING = np.zeros((1, 5))
@@ -17,11 +31,11 @@ def served(
     at: Floats, prefill: Floats, decode: Floats, *, slots: int, replicas: int, kv: float = 0.0, failures: float = 0.0
 ) -> tuple[Floats, Floats, Floats, Floats, float]:
     """Serve requests with a constant number of replicas."""
-    seconds = int(at[-1]) + 4000
-    return simulate(
-        opponents.STATIC, 1.0, at, prefill, decode, prefill + decode, slots, kv, NOTHING, seconds, 60, replicas,
-        failures, 1,
-    )  # fmt: skip
+    seconds, requests = int(at[-1]) + 4000, np.stack((at, prefill, decode, prefill + decode))
+    outcome, told, spent = simulate(
+        opponents.STATIC, 1.0, requests, slots, kv, NOTHING, seconds, 60, replicas, failures, 1, 0, 1.0
+    )
+    return outcome[ADMITTED], outcome[FIRST], outcome[FINISHED], told, spent
 
 
 def poisson(rate: float, count: int) -> Floats:
@@ -84,8 +98,48 @@ def test_the_fluid_pool_draws_near_the_requests(target: float) -> None:
     counts = np.bincount(at.astype(int)).astype(float)
     kind, full_s = opponents.HPA_UTILISATION, 40 * 0.3
     share, spent = fluid(kind, target, work, counts, NOTHING, 60, full_s, 60)
-    admitted, _, _, _, exact = simulate(
-        kind, target, at, np.zeros(len(at)), decode, decode, 40, 0.0, NOTHING, len(work), 60, 60, 0.0, 1
-    )
+    requests = np.stack((at, np.zeros(len(at)), decode, decode))
+    outcome, _, exact = simulate(kind, target, requests, 40, 0.0, NOTHING, len(work), 60, 60, 0.0, 1, 0, 1.0)
     assert spent == pytest.approx(exact, rel=0.07)
-    assert share == pytest.approx(float((admitted - at <= 2).mean()), abs=0.03)
+    assert share == pytest.approx(float((outcome[ADMITTED] - at <= 2).mean()), abs=0.03)
+
+
+def pool_of(*states: int, running: float = 0.0) -> Floats:
+    pool = np.zeros((len(states), 8))
+    pool[:, STATE] = states
+    pool[pool[:, STATE] == READY, COUNT] = running
+    return pool
+
+
+def test_what_drains_comes_back_before_sleepers_wake_and_only_then_others_start() -> None:
+    pool = pool_of(READY, DRAINING, SLEEPING, SLEEPING, FREE)
+    rest(pool, 3, 5, 100, 10, 120)
+    assert pool[:, STATE].tolist() == [READY, READY, WAKING, SLEEPING, STARTING]
+    assert pool[2, 1] == 110
+    assert pool[4, 1] == 220
+
+
+def test_down_the_emptiest_sleep_one_stays_and_the_reserve_gives_up_starts_first() -> None:
+    pool = pool_of(READY, READY, STARTING, SLEEPING, running=2.0)
+    pool[1, COUNT] = 0
+    rest(pool, 0, 3, 100, 10, 120)
+    assert pool[:, STATE].tolist() == [READY, SLEEPING, FREE, SLEEPING]
+    rest(pool, 1, 2, 115, 10, 120)
+    assert sorted(pool[:, STATE].tolist()) == [FREE, FREE, SLEEPING, READY]
+
+
+def test_sleepers_cost_their_share_and_lose_no_request() -> None:
+    rates = (2.0, 8.0, 2.0, 8.0, 2.0)
+    at = np.concatenate([1800 * part + np.arange(0, 1800, 1 / rate) for part, rate in enumerate(rates)])
+    decode = np.full(len(at), 1.0)
+    seconds = 1800 * len(rates) + 600
+    loads = np.bincount(at.astype(int) // 15, decode, minlength=seconds // 15) / 15
+    planned = drowsy(loads, cold_s=300, wake_s=10, sleeping_cost=0.1)
+    requests = np.stack((at, np.zeros(len(at)), decode, decode))
+    outcome, told, spent = simulate(
+        opponents.FERRY_SLEEPING, 2.0, requests, 8, 0.0, planned, seconds, 300, 14, 0.0, 1, 10, 0.1
+    )
+    assert np.isfinite(outcome[FINISHED]).all()
+    assert told[:, 6].max() > 0
+    assert (told[:, 2] + told[:, 6]).max() <= 14 + 1
+    assert spent == pytest.approx(told[:, 2].sum() + 0.1 * told[:, 6].sum())
