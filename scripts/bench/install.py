@@ -1,4 +1,8 @@
-"""The isolated host: an install and its stages in a throw-away machine, beside tar and cp of the bundle there."""
+"""The isolated host: an install and its stages in a throw-away machine, beside tar and cp of the bundle there.
+
+Beside it what a user would do by hand, how long each service takes from its start to its first answer, and how much of
+the disk an install takes against the bundle.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from typing import Any
 from machine import Machine, MachineError
 
 from bench.build import built
-from bench.measure import Bench, BenchError, Line, Measurement, duration
+from bench.byhand import by_hand, prepare
+from bench.measure import FERRY, MB, Bench, BenchError, Line, Measurement, duration, run
 
 STICK = "/mnt/stick"
 UNPACK = f"mkdir /root/unpacked && tar -xf {STICK}/bundle.tar -C /root/unpacked && cp {STICK}/bundle.tar /root && sync"
@@ -19,6 +24,8 @@ HEAD = f"cd /root && tar --occurrence=1 -xf {STICK}/bundle.tar ferry.json ferry.
 INSTALL = ("sh", "/root/install.sh", f"{STICK}/bundle.tar", "--trust", f"{STICK}/release.pem", "--yes", "--json")
 UNINSTALL = ("ferry", "host", "uninstall", "--yes")
 TIMEOUT_S = 900.0
+TAKEN = "room"
+_ROOM = "du --summarize --bytes --total /opt/ferry /var/lib/ferry | tail -n 1 | cut -f 1"
 
 
 def install(bench: Bench) -> Iterator[Line]:
@@ -32,20 +39,30 @@ def install(bench: Bench) -> Iterator[Line]:
     except BenchError as error:
         yield title, Measurement(skipped=f"not buildable without network, build it once before: {error}")
         return
+    manifest = json.loads(run([*FERRY, "inspect", "--json", str(bench.work / "built/bundle.tar")]).output)
+    stages = prepare(bench, manifest)
     seconds: dict[str, list[float]] = defaultdict(list)
     try:
         with Machine.create("bookworm", bench.work / "machine") as machine:
             machine.boot(binds_ro={bench.work / "built": STICK})
             for _ in range(bench.runs):
-                _once(machine, seconds)
+                _once(machine, seconds, manifest["services"])
     except MachineError as error:
         raise BenchError(str(error)) from error
-    limit = {"tar and cp": min(seconds["tar and cp"])}
-    for name, found in seconds.items():
-        yield name, duration(found, limit if name in ("install", "install again") else None)
+    peers = {"tar and cp": min(seconds["tar and cp"])}
+    hand = by_hand(bench, stages)
+    peers["by hand"] = min(hand["by hand: in all"])
+    taken = seconds.pop(TAKEN)
+    for name, found in {**seconds, **hand}.items():
+        yield name, duration(found, peers if name in ("install", "install again") else None)
+    size = (bench.work / "built/bundle.tar").stat().st_size
+    yield (
+        "room that an install takes",
+        Measurement(value=min(taken) / MB, unit="MB", ratios={"the bundle": min(taken) / size}),
+    )
 
 
-def _once(machine: Machine, seconds: dict[str, list[float]]) -> None:
+def _once(machine: Machine, seconds: dict[str, list[float]], services: Sequence[Mapping[str, Any]]) -> None:
     """Add the seconds of every stage of one round; the bundle is read before, so that all find its pages warm."""
     _timed(machine, ["sh", "-c", f"rm -rf /root/unpacked /root/bundle.tar; cat {STICK}/bundle.tar >/dev/null"])
     seconds["tar and cp"].append(_timed(machine, ["sh", "-euc", UNPACK])[0])
@@ -58,7 +75,26 @@ def _once(machine: Machine, seconds: dict[str, list[float]]) -> None:
             raise BenchError(f"expected a second install to plan nothing, it planned {report['planned']} steps")
         for stage, stage_seconds in _stages(report, took):
             seconds[f"{name}: {stage}"].append(stage_seconds)
+    for service in services:
+        seconds[f"{service['name']}: start to first answer"].append(_first_answer(machine, service))
+    seconds[TAKEN].append(float(machine.run(["sh", "-c", _ROOM], timeout_s=TIMEOUT_S).stdout))
     seconds["uninstall"].append(_timed(machine, UNINSTALL)[0])
+
+
+def _first_answer(machine: Machine, service: Mapping[str, Any]) -> float:
+    """Start a service anew; return the seconds until its readiness answers."""
+    unit = f"ferry-{service['name']}.service"
+    machine.run(["systemctl", "stop", unit])
+    began = time.perf_counter()
+    machine.run(["systemctl", "start", unit])
+    while time.perf_counter() - began < TIMEOUT_S:
+        try:
+            if machine.http(service["port"], "GET", service["ready"]).status == 200:
+                return time.perf_counter() - began
+        except (OSError, MachineError):
+            pass
+        time.sleep(0.05)
+    raise BenchError(f"{unit} does not answer")
 
 
 def _stages(report: Mapping[str, Any], took: float) -> list[tuple[str, float]]:

@@ -123,7 +123,9 @@ def test_names_of_others_stay_and_a_failed_run_gives_names_back(node: Node, tmp_
     node.host.systemd.broken.add("ferry-agent.service")
     with pytest.raises((HostError, StepError)) as failed:
         node.host.install(broken)
-    assert str(failed.value.hint).endswith("this host is as it was before")
+    assert str(failed.value.hint).startswith(
+        "step health failed; this host is as it was before; sample 1.0 (release 1) runs"
+    )
     assert node.images() == before == {"ferry.local/app:1": node.digest(first)}
 
     node.host.systemd.broken.clear()

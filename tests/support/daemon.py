@@ -15,6 +15,7 @@ import hvac
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY = re.compile(r"listening on (https?://\S+)")
+_SOCKET = re.compile(r"listening on /")
 
 
 class Daemon:
@@ -56,6 +57,8 @@ class Daemon:
                 self.lines.append(line.rstrip("\n"))
                 if found := _READY.match(line):
                     self.url = found[1]
+                # The socket, where there is one, is the last to listen.
+                if self.url and ("--socket" not in self.options or _SOCKET.match(line)):
                     ready.set()
         ready.set()
 
