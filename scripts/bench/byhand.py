@@ -19,7 +19,8 @@ TIMEOUT_S = 900.0
 # What podman needs inside a machine that is itself a container.
 OPTIONS = ("--bind=/sys/fs/cgroup", "--capability=all", "--system-call-filter=@keyring bpf")
 _CLEAN = (
-    "rm -rf /root/carried /root/venv; podman rmi --all --force >/dev/null 2>&1; cat /mnt/stick/hand/* >/dev/null 2>&1"
+    "rm -rf /root/carried /root/venv; podman rmi --all --force >/dev/null 2>&1; cat /mnt/stick/hand/* >/dev/null 2>&1; "
+    "true"
 )
 _COPY = f"cp -r {STICK}/hand /root/carried && sync"
 _PIP = (

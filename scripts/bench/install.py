@@ -47,10 +47,10 @@ def install(bench: Bench) -> Iterator[Line]:
             machine.boot(binds_ro={bench.work / "built": STICK})
             for _ in range(bench.runs):
                 _once(machine, seconds, manifest["services"])
+        hand = by_hand(bench, stages)
     except MachineError as error:
         raise BenchError(str(error)) from error
     peers = {"tar and cp": min(seconds["tar and cp"])}
-    hand = by_hand(bench, stages)
     peers["by hand"] = min(hand["by hand: in all"])
     taken = seconds.pop(TAKEN)
     for name, found in {**seconds, **hand}.items():
