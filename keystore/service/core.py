@@ -63,11 +63,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Rekey:
-    """A rekey under way."""
+    """A rekey under way; `pending` is the seal under the new shares until enough of them were shown to be at hand."""
 
     shares: int
     threshold: int
     progress: Progress
+    verified: bool = False
+    pending: Seal | None = None
+    verifying: Progress = field(default_factory=Progress)
 
 
 @dataclass(slots=True)
@@ -228,13 +231,13 @@ class Core:
             raise RequestError("expected a share, as no custody by passphrase is there, got a passphrase")
         self.unseal_by(found, PassphraseCustodian(profile=self.seal.profile, passphrase=passphrase))
 
-    def open_root(self, parts: Sequence[bytes], what: str) -> bytearray:
-        """Return the root key that shares open; failures slow the next try down.
+    def open_root(self, parts: Sequence[bytes], what: str, seal: Seal | None = None) -> bytearray:
+        """Return the root key that shares open, of this seal or one to come; failures slow the next try down.
 
         Raises: UnsealError.
         """
         try:
-            found = self.seal.open_root(sealing.join(parts))
+            found = (seal or self.seal).open_root(sealing.join(parts))
         except UnsealError:
             self.backoff.failed(what)
             raise

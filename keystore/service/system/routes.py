@@ -15,6 +15,7 @@ from keystore.service.system import (
     limits,
     mounting,
     policies,
+    rekeying,
     sealing,
     snapshots,
     standing,
@@ -32,7 +33,8 @@ def _unknown(_call: Call, _rest: str) -> Response:
 
 _NOWHERE = Route(handlers=dict.fromkeys((_READ, _UPDATE, _DELETE, _LIST, Operation.PATCH), _unknown))
 _POLICY = {_READ: policies.read, _UPDATE: policies.write, _DELETE: policies.delete}
-_REKEY = {_READ: keys.rekey_status, _UPDATE: keys.rekey_start, _DELETE: keys.rekey_cancel}
+_REKEY = {_READ: rekeying.status, _UPDATE: rekeying.start, _DELETE: rekeying.cancel}
+_VERIFY = {_READ: rekeying.verify_status, _UPDATE: rekeying.verify, _DELETE: rekeying.verify_restart}
 _ROOT = {_READ: keys.root_status, _UPDATE: keys.root_start, _DELETE: keys.root_cancel}
 _RANDOM = write(tools.random)
 
@@ -44,7 +46,8 @@ EXACT: Mapping[str, Route] = {
     "leader": Route(handlers=read(sealing.leader), free=True),
     "seal": Route(handlers=write(sealing.seal), sudo=True),
     "rekey/init": Route(handlers=_REKEY, free=True),
-    "rekey/update": Route(handlers=write(keys.rekey_update), free=True),
+    "rekey/update": Route(handlers=write(rekeying.update), free=True),
+    "rekey/verify": Route(handlers=_VERIFY, free=True),
     "generate-root": Route(handlers=_ROOT, free=True),
     "generate-root/attempt": Route(handlers=_ROOT, free=True),
     "generate-root/update": Route(handlers=write(keys.root_update), free=True),
