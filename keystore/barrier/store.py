@@ -155,6 +155,10 @@ class Store:
         """Return all paths below a prefix, sorted."""
         return self._database.paths(prefix, prefix_end(prefix))
 
+    def count(self, prefix: str) -> int:
+        """Return how many records are below a prefix."""
+        return self._database.count(prefix, prefix_end(prefix))
+
     def commit(
         self,
         changes: Changes,

@@ -33,6 +33,7 @@ from keystore.service.auditing import Auditing
 from keystore.service.backoff import Backoff
 from keystore.service.expiry import Expiry
 from keystore.service.quotas import Limiter
+from keystore.service.traffic import Traffic
 
 VERSION = "1.17.0+ferry"
 STORAGE = "sqlite"
@@ -120,6 +121,7 @@ class Core:
         self.backoff = Backoff(clock)
         self.auditing = Auditing()
         self.limiter = Limiter()
+        self.traffic = Traffic(self.now)
         self.progress = Progress()
         self.rekey: Rekey | None = None
         self.root_token: RootToken | None = None

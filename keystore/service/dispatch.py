@@ -63,8 +63,10 @@ class Dispatcher:
     def handle(self, request: Inbound, respond: Respond) -> None:
         """Carry out a request; `respond` is called once, now or later, in this thread."""
         call: Call | None = None
+        flight, respond = self._core.traffic.begin(request, respond)
         try:
             call = self._understand(request)
+            call.flight, flight.id = flight, call.id
             result = self._attempt(call)
         except KeystoreError as error:
             result = refused(error)
@@ -121,6 +123,8 @@ class Dispatcher:
         self._core.limiter.check(call.view, call.path, call.inbound.remote, self._core.clock())
         target: Target = route or backend.target(call)
         call.token = identity.caller(call)
+        if call.flight is not None:
+            call.flight.token = call.token
         if not target.open:
             self._allow(call, target)
         self._audit_request(call)
@@ -203,6 +207,8 @@ class Dispatcher:
 
     def _kept(self, call: Call, response: Response, error: KeystoreError | None, respond: Respond) -> None:
         final = response if error is None else refused(error)
+        if call.issued is not None and error is None:
+            self._core.traffic.issued(call.issued)
         if call.audited:
             try:
                 auditevent.response(call, final)

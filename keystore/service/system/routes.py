@@ -19,6 +19,7 @@ from keystore.service.system import (
     sealing,
     snapshots,
     standing,
+    telemetry,
     tools,
     wrapped,
 )
@@ -81,6 +82,7 @@ EXACT: Mapping[str, Route] = {
     "quotas/config": Route(handlers=read(standing.quota_config), sudo=True),
     "config/cors": Route(handlers=read(standing.cors), sudo=True),
     "config/auditing/request-headers": Route(handlers=read(standing.audited_headers), sudo=True),
+    "metrics": Route(handlers=read(telemetry.metrics)),
     "step-down": Route(handlers=write(standing.step_down), sudo=True),
     "ha-status": Route(handlers=read(standing.nodes)),
     "replication/status": Route(handlers=read(standing.replication), open=True),
