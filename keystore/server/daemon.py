@@ -25,7 +25,7 @@ from keystore.service.core import Core
 from keystore.service.dispatch import Dispatcher
 from keystore.service.reaper import reap
 from keystore.service.system.sealing import share_of
-from keystore.service.upkeep import keep_audit
+from keystore.service.upkeep import keep_audit, keep_key
 
 _TICK_S = 1.0
 _ANCHOR_S = 300.0
@@ -170,9 +170,10 @@ class _Daemon:
                 continue
             for line in reap(core):
                 self._tell(f"error: {line}")
-            for line in keep_audit(core, anchor=now - anchored >= _ANCHOR_S):
+            due = now - anchored >= _ANCHOR_S
+            for line in [*keep_audit(core, anchor=due), *(keep_key(core) if due else ())]:
                 self._tell(line)
-            anchored = now if now - anchored >= _ANCHOR_S else anchored
+            anchored = now if due else anchored
 
     async def _close(self, servers: Sequence[asyncio.Server]) -> None:
         for server in servers:

@@ -28,7 +28,7 @@ from keystore.custody.passphrase import KIND as PASSPHRASE
 from keystore.custody.passphrase import PassphraseCustodian
 from keystore.engines.request import RequestError
 from keystore.errors import KeystoreError, UnsealError
-from keystore.service import mounts
+from keystore.service import mounts, rotation
 from keystore.service.auditing import Auditing
 from keystore.service.backoff import Backoff
 from keystore.service.expiry import Expiry
@@ -256,6 +256,7 @@ class Core:
         """
         keyring: Keyring = self.seal.open_keyring(root_key)
         store = Store.open(self.database, self.seal, keyring)
+        rotation.recall(store)
         opened = Unsealed(store, root_key, self.loop, self.executor, self.auditing)
         self.auditing.open(opened.view(), store.mac, self.seal.suite.mac_name, self.now(), self.database.tail())
         opened.expiry.load(opened.view(), int(self.clock()))
@@ -276,11 +277,11 @@ class Core:
         self.progress.reset()
 
     def _close_audit(self, store: Store) -> None:
-        """Sign where the logs end, and let the store remember it; a disk that is full does not keep it open."""
+        """Sign where the logs end, and keep that and the use of the key; a disk that is full does not keep it open."""
         try:
             self.auditing.sign(self.now())
-            if heads := self.auditing.heads():
-                store.commit(heads)
+            if changes := {**self.auditing.heads(), **rotation.use_of(store)}:
+                store.commit(changes)
         except (KeystoreError, OSError) as error:
             sys.stderr.write(f"error: {error}\n")
         finally:
@@ -311,6 +312,15 @@ class Core:
             )
         self.close()
         self.seal_document = snapshot.replace(self.database, found)
+
+    def rotate(self) -> None:
+        """Begin a new term; what is there stays under its own.
+
+        Raises: StoreError.
+        """
+        opened = self.open
+        keyring = opened.store.keyring.rotated(self.now())
+        self.replace_seal(self.seal.with_keyring(keyring, opened.root_key), keyring)
 
     def replace_seal(self, seal: Seal, keyring: Keyring | None = None) -> None:
         """Keep another seal, and perhaps another keyring, on the disk.

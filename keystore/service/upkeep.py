@@ -1,8 +1,9 @@
-"""What the audit needs by the clock: the disk each second, new files, signed heads, retention."""
+"""What has its time: the audit goes to the disk and its heads are signed, and a key that served long enough goes."""
 
 from __future__ import annotations
 
 from keystore.errors import KeystoreError
+from keystore.service import rotation
 from keystore.service.core import Core
 
 
@@ -22,6 +23,24 @@ def keep_audit(core: Core, *, anchor: bool) -> list[str]:
     return told
 
 
+def keep_key(core: Core) -> list[str]:
+    """Begin a new term where the one that seals has served long enough, else keep how often it did; return lines."""
+    try:
+        opened = core.open
+        term = opened.store.keyring.active
+        if rotation.read(opened.view()).due(term, core.now()):
+            core.rotate()
+            told = f"term {term.number + 1}, after {term.written} uses of the one before"
+            return [f"the key of the store was rotated: {told}"]
+        view = opened.view()
+        for path, data in rotation.use_of(opened.store).items():
+            view.put(path, data)
+        view.finish(_ignore)
+    except (KeystoreError, OSError) as error:
+        return [f"error: the key of the store: {error}"]
+    return []
+
+
 def _remember(core: Core) -> None:
     """Let the store keep where each log ends, if that is not what it keeps already."""
     view = core.open.view()
@@ -32,4 +51,4 @@ def _remember(core: Core) -> None:
 
 
 def _ignore(_error: KeystoreError | None) -> None:
-    """A head that could not be kept is kept with the next one."""
+    """What could not be kept is kept with the next one."""

@@ -29,9 +29,7 @@ def key_status(call: Call, _rest: str) -> Response:
 
 def rotate(call: Call, _rest: str) -> Response:
     """Begin a new term; what is there stays under its own."""
-    opened = call.core.open
-    keyring = opened.store.keyring.rotated(call.moment)
-    call.core.replace_seal(call.core.seal.with_keyring(keyring, opened.root_key), keyring)
+    call.core.rotate()
     return Response()
 
 

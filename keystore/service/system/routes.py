@@ -17,6 +17,7 @@ from keystore.service.system import (
     passwords,
     policies,
     rekeying,
+    rotating,
     sealing,
     snapshots,
     standing,
@@ -38,6 +39,7 @@ _POLICY = {_READ: policies.read, _UPDATE: policies.write, _DELETE: policies.dele
 _REKEY = {_READ: rekeying.status, _UPDATE: rekeying.start, _DELETE: rekeying.cancel}
 _VERIFY = {_READ: rekeying.verify_status, _UPDATE: rekeying.verify, _DELETE: rekeying.verify_restart}
 _ROOT = {_READ: keys.root_status, _UPDATE: keys.root_start, _DELETE: keys.root_cancel}
+_ROTATION = {_READ: rotating.read, _UPDATE: rotating.write}
 _RANDOM = write(tools.random)
 
 EXACT: Mapping[str, Route] = {
@@ -56,6 +58,8 @@ EXACT: Mapping[str, Route] = {
     "key-status": Route(handlers=read(keys.key_status)),
     "rotate": Route(handlers=write(keys.rotate), sudo=True),
     "rotate/keyring": Route(handlers=write(keys.rotate), sudo=True),
+    "rotate/config": Route(handlers=_ROTATION),
+    "rotate/keyring/config": Route(handlers=_ROTATION),
     "mounts": Route(handlers=read(mounting.table_of(SECRET))),
     "auth": Route(handlers=read(mounting.table_of(AUTH))),
     "remount": Route(handlers=write(mounting.remount), sudo=True),
