@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from keystore.service import mounts, rotation
 from keystore.service.auditing import Auditing
 from keystore.service.backoff import Backoff
 from keystore.service.expiry import Expiry
+from keystore.service.log import CORE, Log
 from keystore.service.quotas import Limiter
 from keystore.service.traffic import Traffic
 
@@ -111,6 +111,7 @@ class Core:
         executor: Executor,
         profile: str = "gm",
         clock: Callable[[], float] = time.time,
+        log: Log | None = None,
     ) -> None:
         self.database = Database(directory / FILE)
         self.directory = directory
@@ -121,7 +122,8 @@ class Core:
         self.backoff = Backoff(clock)
         self.auditing = Auditing()
         self.limiter = Limiter()
-        self.traffic = Traffic(self.now)
+        self.log = log or Log()
+        self.traffic = Traffic(self.now, self.log)
         self.progress = Progress()
         self.rekey: Rekey | None = None
         self.root_token: RootToken | None = None
@@ -283,7 +285,7 @@ class Core:
             if changes := {**self.auditing.heads(), **rotation.use_of(store)}:
                 store.commit(changes)
         except (KeystoreError, OSError) as error:
-            sys.stderr.write(f"error: {error}\n")
+            self.log.error(CORE, str(error))
         finally:
             self.auditing.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 import uuid
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from keystore.errors import KeystoreError, StoreError
 from keystore.service import auditevent, backend, identity, inbound, wrapping
 from keystore.service.call import Call
 from keystore.service.core import Core
+from keystore.service.log import CORE
 from keystore.service.message import Inbound, Reply, Response, Slow, refusal
 from keystore.service.system import routes
 from keystore.service.workshop import NeedsWork
@@ -98,7 +98,8 @@ class Dispatcher:
         if call is not None and call.touched is not None:
             call.touched.drop()
         last = traceback.extract_tb(error.__traceback__)[-1]
-        sys.stderr.write(f"fault: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}\n")
+        fault = f"fault: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+        self._core.log.error(CORE, fault)
         return refusal(500, "internal error")
 
     def _understand(self, request: Inbound) -> Call:

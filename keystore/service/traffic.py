@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -9,8 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from keystore.access.token import Token
+from keystore.service.log import CORE, Log
 from keystore.service.message import Inbound, Reply
 from keystore.service.metric import Summary
+
+_TOKEN = re.compile(r"(hv[sb])\.[A-Za-z0-9_-]{16,}")
 
 
 @dataclass(slots=True)
@@ -23,12 +27,19 @@ class Flight:
     id: str = ""
     token: Token | None = field(default=None, repr=False)
 
+    @property
+    def path(self) -> str:
+        """The path that was asked for in a form that can be shown: somebody may have put a token there by mistake."""
+        found = _TOKEN.sub(r"\1.***", f"/v1/{self.inbound.path}")
+        return found if found.isprintable() else ascii(found)
+
 
 class Traffic:
     """The requests on their way, and durations and counts of those that were answered."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], log: Log) -> None:
         self._clock = clock
+        self._log = log
         self._flights: dict[int, Flight] = {}
         self._number = 0
         self.since = time.monotonic()
@@ -55,7 +66,10 @@ class Traffic:
     def _count(self, flight: Flight, reply: Reply) -> None:
         path = flight.inbound.path
         login = path.startswith("auth/") and "/login" in path
-        (self.logins if login else self.requests).observe((time.perf_counter() - flight.began) * 1000)
+        took_ms = (time.perf_counter() - flight.began) * 1000
+        (self.logins if login else self.requests).observe(took_ms)
+        if self._log.shows(CORE, "debug"):
+            self._log.debug(CORE, f"{flight.inbound.method} {flight.path} {reply.status} {took_ms:.1f} ms")
         self.statuses[reply.status] += 1
 
     def flights(self) -> Iterable[Flight]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from keystore.service.core import Core
 from keystore.service.dispatch import Dispatcher
+from keystore.service.log import Log
 from keystore.service.message import Inbound, Reply
 
 
@@ -23,7 +24,15 @@ class Service:
         self.ahead_s = 0.0
         self.loop = asyncio.new_event_loop()
         self.executor = ThreadPoolExecutor(1)
-        self.core = Core(folder, loop=self.loop, executor=self.executor, profile="standard", clock=self._clock)
+        self.lines: list[str] = []
+        self.core = Core(
+            folder,
+            loop=self.loop,
+            executor=self.executor,
+            profile="standard",
+            clock=self._clock,
+            log=Log(self.lines.append),
+        )
         self.dispatcher = Dispatcher(self.core, self.executor, self.executor)
         self.root = ""
         made = self.ask("PUT", "sys/init", {"secret_shares": shares, "secret_threshold": threshold})[1]

@@ -13,6 +13,7 @@ from keystore.service.system import (
     keys,
     leasing,
     limits,
+    loggers,
     mounting,
     observing,
     passwords,
@@ -91,6 +92,7 @@ EXACT: Mapping[str, Route] = {
     "config/auditing/request-headers": Route(handlers=read(standing.audited_headers), sudo=True),
     "in-flight-req": Route(handlers=read(observing.in_flight)),
     "host-info": Route(handlers=read(observing.host)),
+    "loggers": Route(handlers=loggers.HANDLERS),
     "metrics": Route(handlers=read(telemetry.metrics)),
     "step-down": Route(handlers=write(standing.step_down), sudo=True),
     "ha-status": Route(handlers=read(standing.nodes)),
@@ -129,6 +131,7 @@ BELOW: Mapping[str, Route] = {
     "quotas/rate-limit/": Route(
         handlers={_READ: limits.read, _UPDATE: limits.write, _DELETE: limits.delete}, sudo=True
     ),
+    "loggers/": Route(handlers=loggers.HANDLERS),
     "tools/random/": Route(handlers=_RANDOM),
     "tools/hash/": Route(handlers=write(tools.hash_input)),
 }
