@@ -22,6 +22,7 @@ from keystore.service.system import (
     rotating,
     sealing,
     snapshots,
+    specs,
     standing,
     telemetry,
     tools,
@@ -34,6 +35,10 @@ _READ, _UPDATE, _DELETE, _LIST = Operation.READ, Operation.UPDATE, Operation.DEL
 
 def _unknown(_call: Call, _rest: str) -> Response:
     raise RequestError("unsupported path", status=404)
+
+
+def _openapi(call: Call, _rest: str) -> Response:
+    return specs.openapi(call, EXACT, BELOW)
 
 
 _NOWHERE = Route(handlers=dict.fromkeys((_READ, _UPDATE, _DELETE, _LIST, Operation.PATCH), _unknown))
@@ -93,6 +98,7 @@ EXACT: Mapping[str, Route] = {
     "in-flight-req": Route(handlers=read(observing.in_flight)),
     "host-info": Route(handlers=read(observing.host)),
     "loggers": Route(handlers=loggers.HANDLERS),
+    "internal/specs/openapi": Route(handlers=read(_openapi), open=True),
     "metrics": Route(handlers=read(telemetry.metrics)),
     "step-down": Route(handlers=write(standing.step_down), sudo=True),
     "ha-status": Route(handlers=read(standing.nodes)),
