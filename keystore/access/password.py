@@ -14,7 +14,7 @@ from keystore.access import hcl
 from keystore.errors import KeystoreError
 
 LENGTH_LEAST, LENGTH_MOST = 4, 100
-_RULES_MOST = 64
+_RULES_MOST = 16
 _PLACE = "password policy"
 _TRIED, _FITTING = 500, 10
 """A policy is taken where ten of so many passwords fit it; so one is found quickly, and chance is left to it."""
@@ -26,7 +26,7 @@ _RANDOM = random.SystemRandom()
 class Rule:
     """So many of these characters at least."""
 
-    charset: str
+    charset: frozenset[str]
     least: int
 
     def fits(self, password: str) -> bool:
@@ -139,7 +139,7 @@ def _rule(body: object) -> Rule:
         raise KeystoreError("no charset specified", place=place)
     if not charset.isprintable():
         raise KeystoreError("expected printable characters, got others", place=f"{place}.charset")
-    return Rule(charset=charset, least=_whole(body.get("min-chars", 0), f"{place}.min-chars"))
+    return Rule(charset=frozenset(charset), least=_whole(body.get("min-chars", 0), f"{place}.min-chars"))
 
 
 def _whole(value: object, place: str) -> int:

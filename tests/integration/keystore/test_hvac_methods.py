@@ -125,8 +125,24 @@ def test_an_answer_has_the_fields_that_openbao_gives(ours: World, openbao: World
             assert theirs[part].keys() <= mine[part].keys()
 
 
+def _asked(world: World, path: str) -> set[str]:
+    """Return the fields that a path answers; those of a request on its way where that is what it tells."""
+    answer = world.root.adapter.get(f"/v1/{path}")
+    told = next(iter(answer.values())) if path.endswith("in-flight-req") else answer.get("data", answer)
+    assert isinstance(told, dict)
+    return set(told)
+
+
+@pytest.mark.parametrize("path", ["sys/rotate/config", "sys/in-flight-req", "sys/host-info", "sys/metrics"])
+def test_what_operators_ask_has_the_fields_that_openbao_gives(ours: World, openbao: World, path: str) -> None:
+    assert _asked(ours, path) == _asked(openbao, path)
+
+
 def test_what_agents_ask_besides(ours: World) -> None:
     get = ours.root.adapter.get
+    assert set(get("/v1/sys/loggers")["data"]) == {"audit", "core", "expiration"}
+    assert "/transit/keys/{name}" in get("/v1/sys/internal/specs/openapi")["paths"]
+    assert "vault_core_unsealed 1\n" in get("/v1/sys/metrics", params={"format": "prometheus"}).text
     assert get("/v1/sys/ha-status")["data"] == {"nodes": None}
     assert get("/v1/sys/replication/status")["data"]["dr"] == {"mode": "disabled"}
     assert get("/v1/sys/internal/ui/feature-flags") == {"feature_flags": None}
