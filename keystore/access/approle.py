@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from keystore.access import field as fields
 from keystore.access import settings
 from keystore.access.login import Attempt, Check, Login, described
 from keystore.access.settings import TokenSettings
+from keystore.engines.offer import Offer, offer
 from keystore.engines.request import Answer, Operation, Records, RequestError
 
 ROLES, ROLE_IDS, SECRETS, ACCESSORS = "role/", "role-id/", "secret-id/", "accessor/"
@@ -96,6 +97,17 @@ class AppRole:
     def is_open(self, path: str) -> bool:
         """Tell whether a path needs no token."""
         return path == "login"
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return (
+            offer("login", Operation.UPDATE),
+            offer("role", Operation.LIST),
+            offer("role/{role_name}", Operation.CREATE, *_ROLE),
+            *(offer(f"role/{{role_name}}/{below}", *handlers) for below, handlers in _BELOW.items()),
+            *(offer(f"role/{{role_name}}/{name}", *_FIELD) for name in Role(role_id="").described()),
+            offer("tidy/secret-id", Operation.UPDATE),
+        )
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell whether a role exists; what lies below a role is always an update."""
@@ -396,6 +408,7 @@ Handler = Callable[[Attempt, Records, str], Answer]
 _READ, _UPDATE, _DELETE, _LIST = Operation.READ, Operation.UPDATE, Operation.DELETE, Operation.LIST
 _ROLE: Mapping[Operation, Handler] = {_READ: _read_role, _UPDATE: _write_role, _DELETE: _delete_role}
 _DESTROY, _DESTROY_BY_ACCESSOR = _destroy(_by_secret), _destroy(_by_accessor)
+_FIELD = (_READ, _UPDATE, _DELETE)
 _BELOW: Mapping[str, Mapping[Operation, Handler]] = {
     "role-id": {_READ: _read_role_id, _UPDATE: _write_role_id},
     "secret-id": {_UPDATE: _new_secret, _LIST: _secrets},

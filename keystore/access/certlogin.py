@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from keystore.access import field, settings
 from keystore.access.login import Attempt, Check, Login, described
 from keystore.access.settings import TokenSettings
+from keystore.engines.offer import Offer, offer
 from keystore.engines.request import Answer, Operation, Records, Request, RequestError
 
 CERTS = "cert/"
@@ -69,6 +70,17 @@ class CertLogin:
     def is_open(self, path: str) -> bool:
         """Tell whether a path needs no token."""
         return path == "login"
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return (
+            offer("login", Operation.UPDATE),
+            offer(CONFIG, Operation.READ, Operation.UPDATE),
+            offer("certs", Operation.LIST),
+            offer("certs/{name}", Operation.READ, Operation.CREATE, Operation.UPDATE, Operation.DELETE),
+            offer("crls", Operation.LIST),
+            offer("crls/{name}", Operation.READ, Operation.UPDATE, Operation.DELETE),
+        )
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell whether a role exists."""

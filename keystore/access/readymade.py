@@ -47,6 +47,12 @@ path "sys/remount" { capabilities = ["update", "sudo"] }
 path "sys/storage/raft/snapshot" { capabilities = ["read"] }
 path "sys/auth" { capabilities = ["read"] }
 path "sys/leases/count" { capabilities = ["read"] }
+path "sys/metrics" { capabilities = ["read"] }
+path "sys/rotate/config" { capabilities = ["create", "read", "update"] }
+path "sys/in-flight-req" { capabilities = ["read"] }
+path "sys/host-info" { capabilities = ["read"] }
+path "sys/loggers" { capabilities = ["create", "read", "update", "delete"] }
+path "sys/loggers/*" { capabilities = ["create", "read", "update", "delete"] }
 """
 
 _SECURITY = """\
@@ -55,6 +61,8 @@ path "sys/policy" { capabilities = ["read", "list"] }
 path "sys/policy/*" { capabilities = ["create", "read", "update", "delete", "list"] }
 path "sys/policies/acl" { capabilities = ["read", "list"] }
 path "sys/policies/acl/*" { capabilities = ["create", "read", "update", "delete", "list"] }
+path "sys/policies/password" { capabilities = ["list"] }
+path "sys/policies/password/*" { capabilities = ["create", "read", "update", "delete", "list"] }
 path "sys/auth" { capabilities = ["read"] }
 path "sys/auth/*" { capabilities = ["create", "read", "update", "delete", "sudo"] }
 path "auth/*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }

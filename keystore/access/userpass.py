@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from keystore.access import field, settings
 from keystore.access.login import Attempt, Check, Login, described
 from keystore.access.settings import TokenSettings
+from keystore.engines.offer import Offer, offer
 from keystore.engines.request import Answer, Operation, Records, RequestError
 from keystore.errors import KeystoreError
 
@@ -64,6 +65,16 @@ class Userpass:
     def is_open(self, path: str) -> bool:
         """Tell whether a path needs no token."""
         return path.startswith("login/")
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return (
+            offer("login/{username}", Operation.UPDATE),
+            offer("users", Operation.LIST),
+            offer("users/{username}", Operation.READ, Operation.CREATE, Operation.UPDATE, Operation.DELETE),
+            offer("users/{username}/password", Operation.UPDATE),
+            offer("users/{username}/policies", Operation.UPDATE),
+        )
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell whether a user exists."""

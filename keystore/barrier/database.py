@@ -96,6 +96,20 @@ class Database:
             found = self._reader.execute("SELECT path FROM record WHERE path>=? AND path<? ORDER BY path", (start, end))
             return [path for (path,) in found]
 
+    def count(self, start: str, end: str) -> int:
+        """Return how many paths there are from `start` up to but without `end`."""
+        with told(self.path):
+            (found,) = self._reader.execute(
+                "SELECT count(*) FROM record WHERE path>=? AND path<?", (start, end)
+            ).fetchone()
+        return int(found)
+
+    def size(self) -> int:
+        """Return the bytes of the file and of its log."""
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        with told(self.path):
+            return sum(one.stat().st_size for one in files if one.exists())
+
     def first(self, start: str, end: str) -> str | None:
         """Return the first path from `start` up to but without `end`, or None."""
         with told(self.path):

@@ -13,8 +13,6 @@ from keystore.errors import KeystoreError
 
 _SHAPE = {"terms": list, "digest": str, "salt": str}
 _TERM_SHAPE = {"term": int, "key": str, "created": str, "written": int}
-REKEY_AFTER = 1 << 31
-"""How many records one term seals before the next begins by itself, far below what a random nonce of 96 bits bears."""
 
 
 @dataclass(slots=True)

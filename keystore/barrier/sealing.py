@@ -122,6 +122,10 @@ class Seal:
         parts = [unseal_key] if shares == 1 else shamir.split(unseal_key, shares, threshold)
         return replace(self, shares=shares, threshold=threshold, root=sealed), parts
 
+    def held_as(self, other: Seal) -> Seal:
+        """Return this seal under the unseal key of another one of the same store."""
+        return replace(self, shares=other.shares, threshold=other.threshold, root=other.root)
+
     def _bound(self, what: str) -> bytes:
         return f"ferry/seal/v1\0{self.store}\0{self.profile}\0{what}".encode()
 

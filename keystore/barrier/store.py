@@ -155,6 +155,10 @@ class Store:
         """Return all paths below a prefix, sorted."""
         return self._database.paths(prefix, prefix_end(prefix))
 
+    def count(self, prefix: str) -> int:
+        """Return how many records are below a prefix."""
+        return self._database.count(prefix, prefix_end(prefix))
+
     def commit(
         self,
         changes: Changes,
@@ -181,7 +185,8 @@ class Store:
                     transaction.keep_tail(tail.lines, anew=tail.anew)
             self._head, self._keyring, self._seal = head, ring, seal or self._seal
             self._macs = macs
-            ring.active.written += len(changes)
+            # The head was sealed too.
+            ring.active.written += len(changes) + 1
         for path, value in changes.items():
             self._remember(path, value)
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from keystore.engines.offer import Offer, offer
 from keystore.engines.request import Answer, Operation, Records, Request, RequestError
 
 
 class Cubbyhole:
     """Answer for the one mount; every path is below the id of the caller's token."""
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return (offer("{path}", Operation.READ, Operation.UPDATE, Operation.DELETE, Operation.LIST),)
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell that nothing exists: whether it does depends on the token, and a cubbyhole needs no such difference."""

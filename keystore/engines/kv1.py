@@ -6,14 +6,20 @@ Source: "KV secrets engine, version 1" of the Vault HTTP API documentation.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from keystore.access import duration
+from keystore.engines.offer import Offer, offer
 from keystore.engines.request import Answer, Lease, Operation, Records, Request, RequestError
 from keystore.errors import KeystoreError
 
 
 class Kv1:
     """Answer for one mount."""
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return (offer("{path}", Operation.READ, Operation.CREATE, Operation.UPDATE, Operation.DELETE, Operation.LIST),)
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell whether a path has a value."""

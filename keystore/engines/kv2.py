@@ -6,13 +6,14 @@ Source: "KV secrets engine, version 2" of the Vault HTTP API documentation.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from keystore.access import field
 from keystore.engines import kv2metadata
 from keystore.engines.kv2metadata import CONFIG, METADATA, Config, Metadata
+from keystore.engines.offer import Offer, offer
 from keystore.engines.request import Answer, Operation, Records, Request, RequestError
 
 DATA = "data/"
@@ -21,6 +22,13 @@ _DEPTH_MOST = 100
 
 class Kv2:
     """Answer for one mount."""
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return (
+            offer("config", Operation.READ, Operation.UPDATE),
+            *(offer(f"{kind}/{{path}}", *handlers) for kind, handlers in _ROUTES.items()),
+        )
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell whether the secret of a path has metadata."""

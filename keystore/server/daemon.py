@@ -23,9 +23,10 @@ from keystore.server.listener import Address, Tls
 from keystore.server.notify import notify
 from keystore.service.core import Core
 from keystore.service.dispatch import Dispatcher
+from keystore.service.log import AUDIT, EXPIRATION, Log
 from keystore.service.reaper import reap
 from keystore.service.system.sealing import share_of
-from keystore.service.upkeep import keep_audit
+from keystore.service.upkeep import keep_audit, keep_key
 
 _TICK_S = 1.0
 _ANCHOR_S = 300.0
@@ -94,7 +95,7 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         commits = ThreadPoolExecutor(1, "commit")
         slow = ThreadPoolExecutor(1, "slow")
-        core = Core(self._options.data, loop=loop, executor=commits, profile=self._options.profile)
+        core = Core(self._options.data, loop=loop, executor=commits, profile=self._options.profile, log=Log(self._tell))
         keys = ThreadPoolExecutor(1, "keys")
         dispatcher = Dispatcher(core, slow, keys)
         try:
@@ -136,7 +137,7 @@ class _Daemon:
         try:
             core.auditing.reopen(core.now())
         except KeystoreError as error:
-            self._tell(f"error: {error}")
+            core.log.error(AUDIT, str(error))
 
     def _unseal(self, core: Core) -> None:
         """Unseal by the custody that the operator named, or enter the shares that he left where we may read them."""
@@ -169,10 +170,13 @@ class _Daemon:
             if core.unsealed is None:
                 continue
             for line in reap(core):
-                self._tell(f"error: {line}")
-            for line in keep_audit(core, anchor=now - anchored >= _ANCHOR_S):
+                core.log.error(EXPIRATION, line)
+            due = now - anchored >= _ANCHOR_S
+            for line in keep_audit(core, anchor=due):
                 self._tell(line)
-            anchored = now if now - anchored >= _ANCHOR_S else anchored
+            if due:
+                keep_key(core)
+            anchored = now if due else anchored
 
     async def _close(self, servers: Sequence[asyncio.Server]) -> None:
         for server in servers:

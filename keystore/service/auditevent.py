@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from keystore.access.token import Token
+from keystore.engines.request import RequestError
 from keystore.service import mounts
 from keystore.service.auditing import Device
 from keystore.service.call import Call
@@ -34,9 +37,8 @@ def request(call: Call, refusal: str = "") -> None:
 
     Raises: RequestError of status 500 when no device can.
     """
-    auditing = call.core.auditing
-    if auditing.devices:
-        auditing.write(lambda device: _event("request", call, device, refusal), call.moment)
+    if call.core.auditing.devices:
+        _write(call, "request", lambda device: _event("request", call, device, refusal), call.moment)
 
 
 def response(call: Call, answer: Response) -> None:
@@ -44,9 +46,20 @@ def response(call: Call, answer: Response) -> None:
 
     Raises: RequestError of status 500 when no device can.
     """
-    auditing = call.core.auditing
-    if auditing.devices:
-        auditing.write(lambda device: _responded(call, device, answer), call.core.now())
+    if call.core.auditing.devices:
+        _write(call, "response", lambda device: _responded(call, device, answer), call.core.now())
+
+
+def _write(call: Call, kind: str, build: Callable[[Device], Mapping[str, Any]], now: datetime) -> None:
+    traffic = call.core.traffic
+    began = time.perf_counter()
+    try:
+        call.core.auditing.write(build, now)
+    except RequestError:
+        traffic.unaudited[kind] += 1
+        raise
+    finally:
+        traffic.audited[kind].observe((time.perf_counter() - began) * 1000)
 
 
 def _event(kind: str, call: Call, device: Device, refusal: str) -> dict[str, Any]:

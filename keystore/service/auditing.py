@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -183,6 +184,7 @@ class Auditing:
 
     def __init__(self) -> None:
         self.devices: dict[str, Device] = {}
+        self.failures: Counter[str] = Counter()
         self._taken: dict[str, list[bytes]] = {}
         self._synced = False
 
@@ -234,12 +236,12 @@ class Auditing:
         Raises: RequestError of status 500 when there are devices and none could write.
         """
         written = not self.devices
-        for device in self.devices.values():
+        for path, device in self.devices.items():
             try:
                 device.write(build(device), now)
                 written = True
             except KeystoreError:
-                continue
+                self.failures[path] += 1
         if not written:
             raise RequestError(_REFUSED, status=500)
 

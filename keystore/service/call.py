@@ -13,6 +13,7 @@ from keystore.barrier.overlay import View
 from keystore.engines.request import Operation
 from keystore.service.core import Core
 from keystore.service.message import Inbound
+from keystore.service.traffic import Flight
 from keystore.service.workshop import Workshop
 
 
@@ -33,13 +34,15 @@ class Call:
     last_use: bool = False
     audited: bool = False
     mount_type: str = ""
+    issued: Token | None = None
+    flight: Flight | None = field(default=None, repr=False)
     workshop: Workshop = field(default_factory=Workshop, repr=False)
     _view: View | None = field(default=None)
 
     def begin_again(self, moment: datetime, operation: Operation) -> None:
         """Forget what was found and changed; what was made beside stays."""
         self.moment, self.operation = moment, operation
-        self.token = self.acl = self._view = None
+        self.token = self.acl = self.issued = self._view = None
         self.last_use = False
 
     @property

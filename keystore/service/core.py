@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -28,11 +27,13 @@ from keystore.custody.passphrase import KIND as PASSPHRASE
 from keystore.custody.passphrase import PassphraseCustodian
 from keystore.engines.request import RequestError
 from keystore.errors import KeystoreError, UnsealError
-from keystore.service import mounts
+from keystore.service import mounts, rotation
 from keystore.service.auditing import Auditing
 from keystore.service.backoff import Backoff
 from keystore.service.expiry import Expiry
+from keystore.service.log import CORE, Log
 from keystore.service.quotas import Limiter
+from keystore.service.traffic import Traffic
 
 VERSION = "1.17.0+ferry"
 STORAGE = "sqlite"
@@ -63,11 +64,14 @@ class Progress:
 
 @dataclass(slots=True)
 class Rekey:
-    """A rekey under way."""
+    """A rekey under way; `pending` is the seal under the new shares until enough of them were shown to be at hand."""
 
     shares: int
     threshold: int
     progress: Progress
+    verified: bool = False
+    pending: Seal | None = None
+    verifying: Progress = field(default_factory=Progress)
 
 
 @dataclass(slots=True)
@@ -107,6 +111,7 @@ class Core:
         executor: Executor,
         profile: str = "gm",
         clock: Callable[[], float] = time.time,
+        log: Log | None = None,
     ) -> None:
         self.database = Database(directory / FILE)
         self.directory = directory
@@ -117,6 +122,8 @@ class Core:
         self.backoff = Backoff(clock)
         self.auditing = Auditing()
         self.limiter = Limiter()
+        self.log = log or Log()
+        self.traffic = Traffic(self.now, self.log)
         self.progress = Progress()
         self.rekey: Rekey | None = None
         self.root_token: RootToken | None = None
@@ -228,13 +235,13 @@ class Core:
             raise RequestError("expected a share, as no custody by passphrase is there, got a passphrase")
         self.unseal_by(found, PassphraseCustodian(profile=self.seal.profile, passphrase=passphrase))
 
-    def open_root(self, parts: Sequence[bytes], what: str) -> bytearray:
-        """Return the root key that shares open; failures slow the next try down.
+    def open_root(self, parts: Sequence[bytes], what: str, seal: Seal | None = None) -> bytearray:
+        """Return the root key that shares open, of this seal or one to come; failures slow the next try down.
 
         Raises: UnsealError.
         """
         try:
-            found = self.seal.open_root(sealing.join(parts))
+            found = (seal or self.seal).open_root(sealing.join(parts))
         except UnsealError:
             self.backoff.failed(what)
             raise
@@ -251,6 +258,7 @@ class Core:
         """
         keyring: Keyring = self.seal.open_keyring(root_key)
         store = Store.open(self.database, self.seal, keyring)
+        rotation.recall(store)
         opened = Unsealed(store, root_key, self.loop, self.executor, self.auditing)
         self.auditing.open(opened.view(), store.mac, self.seal.suite.mac_name, self.now(), self.database.tail())
         opened.expiry.load(opened.view(), int(self.clock()))
@@ -271,13 +279,13 @@ class Core:
         self.progress.reset()
 
     def _close_audit(self, store: Store) -> None:
-        """Sign where the logs end, and let the store remember it; a disk that is full does not keep it open."""
+        """Sign where the logs end, and keep that and the use of the key; a disk that is full does not keep it open."""
         try:
             self.auditing.sign(self.now())
-            if heads := self.auditing.heads():
-                store.commit(heads)
+            if changes := {**self.auditing.heads(), **rotation.use_of(store)}:
+                store.commit(changes)
         except (KeystoreError, OSError) as error:
-            sys.stderr.write(f"error: {error}\n")
+            self.log.error(CORE, str(error))
         finally:
             self.auditing.close()
 
@@ -306,6 +314,15 @@ class Core:
             )
         self.close()
         self.seal_document = snapshot.replace(self.database, found)
+
+    def rotate(self) -> None:
+        """Begin a new term; what is there stays under its own.
+
+        Raises: StoreError.
+        """
+        opened = self.open
+        keyring = opened.store.keyring.rotated(self.now())
+        self.replace_seal(self.seal.with_keyring(keyring, opened.root_key), keyring)
 
     def replace_seal(self, seal: Seal, keyring: Keyring | None = None) -> None:
         """Keep another seal, and perhaps another keyring, on the disk.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 import uuid
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from keystore.errors import KeystoreError, StoreError
 from keystore.service import auditevent, backend, identity, inbound, wrapping
 from keystore.service.call import Call
 from keystore.service.core import Core
+from keystore.service.log import CORE
 from keystore.service.message import Inbound, Reply, Response, Slow, refusal
 from keystore.service.system import routes
 from keystore.service.workshop import NeedsWork
@@ -63,8 +63,10 @@ class Dispatcher:
     def handle(self, request: Inbound, respond: Respond) -> None:
         """Carry out a request; `respond` is called once, now or later, in this thread."""
         call: Call | None = None
+        flight, respond = self._core.traffic.begin(request, respond)
         try:
             call = self._understand(request)
+            call.flight, flight.id = flight, call.id
             result = self._attempt(call)
         except KeystoreError as error:
             result = refused(error)
@@ -96,7 +98,8 @@ class Dispatcher:
         if call is not None and call.touched is not None:
             call.touched.drop()
         last = traceback.extract_tb(error.__traceback__)[-1]
-        sys.stderr.write(f"fault: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}\n")
+        fault = f"fault: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+        self._core.log.error(CORE, fault)
         return refusal(500, "internal error")
 
     def _understand(self, request: Inbound) -> Call:
@@ -121,6 +124,8 @@ class Dispatcher:
         self._core.limiter.check(call.view, call.path, call.inbound.remote, self._core.clock())
         target: Target = route or backend.target(call)
         call.token = identity.caller(call)
+        if call.flight is not None:
+            call.flight.token = call.token
         if not target.open:
             self._allow(call, target)
         self._audit_request(call)
@@ -203,6 +208,8 @@ class Dispatcher:
 
     def _kept(self, call: Call, response: Response, error: KeystoreError | None, respond: Respond) -> None:
         final = response if error is None else refused(error)
+        if call.issued is not None and error is None:
+            self._core.traffic.issued(call.issued)
         if call.audited:
             try:
                 auditevent.response(call, final)

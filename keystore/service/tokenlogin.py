@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keystore import document
@@ -10,6 +10,7 @@ from keystore.access import field, settings
 from keystore.access.login import described as settings_described
 from keystore.access.settings import TokenSettings
 from keystore.access.token import BATCH, BY_ACCESSOR, Token, described
+from keystore.engines.offer import Offer, offer
 from keystore.engines.request import Operation, Records, RequestError
 from keystore.service import engines, identity, mounts
 from keystore.service.call import Call
@@ -27,6 +28,15 @@ class TokenLogin:
     def is_open(self, path: str) -> bool:
         """Tell that nobody gets a token here without one."""
         return False
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return (
+            *(offer(word, *handlers) for word, handlers in _ROUTES.items() if word != "roles"),
+            offer("create/{role_name}", Operation.UPDATE),
+            offer("roles", Operation.LIST),
+            offer("roles/{role_name}", *(_ROUTES["roles"].keys() - {Operation.LIST})),
+        )
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell that a write is an update."""

@@ -75,6 +75,7 @@ def issue(call: Call, wanted: Issue) -> tuple[str, Token, list[str]]:
     )
     tokens = call.core.open.tokens
     secret, token = tokens.make_batch(made) if made.batch else tokens.make(call.view, made, wanted.secret)
+    call.issued = token
     return secret, token, warnings
 
 

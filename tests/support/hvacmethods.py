@@ -39,8 +39,11 @@ def text(data: bytes) -> str:
 class World:
     """A server with one mount of everything, and what the calls need of it."""
 
-    def __init__(self, root: hvac.Client, client: Callable[[str | None], hvac.Client], folder: Path) -> None:
+    def __init__(
+        self, root: hvac.Client, client: Callable[[str | None], hvac.Client], folder: Path, share: str = ""
+    ) -> None:
         self.root = root
+        self.share = share
         self.client = client
         self.folder = folder
         self.count = 0
@@ -265,6 +268,32 @@ def _egp(w: World) -> Any:
     return w.root.sys.create_or_update_egp_policy("e", "x", "soft", ["y"])
 
 
+def _rekeyed(w: World) -> dict[str, Any]:
+    """Carry a rekey as far as its new share, which does not count yet."""
+    w.root.sys.cancel_rekey()
+    started = w.root.sys.start_rekey(1, 1, require_verification=True)
+    made: dict[str, Any] = w.root.sys.rekey(w.share, started["nonce"])
+    return made
+
+
+def _cancel_verification(w: World) -> None:
+    first = _rekeyed(w)["verification_nonce"]
+    assert w.root.sys.cancel_rekey_verify()["nonce"] not in ("", first)
+    w.root.sys.cancel_rekey()
+
+
+def _read_verification(w: World) -> None:
+    nonce = _rekeyed(w)["verification_nonce"]
+    assert w.root.sys.read_rekey_verify_progress()["nonce"] == nonce
+    w.root.sys.cancel_rekey()
+
+
+def _verify_rekey(w: World, show: Callable[[list[str], str], dict[str, Any]]) -> None:
+    made = _rekeyed(w)
+    assert show(made["keys"], made["verification_nonce"])["complete"] is True
+    w.share = made["keys"][0]
+
+
 METHODS: Mapping[str, Call] = {
     "sys.Audit.calculate_hash": lambda w: w.root.sys.calculate_hash(w.audit(), "x"),
     "sys.Audit.disable_audit_device": lambda w: w.root.sys.disable_audit_device(w.audit()),
@@ -281,18 +310,18 @@ METHODS: Mapping[str, Call] = {
     "sys.Init.is_initialized": lambda w: w.root.sys.is_initialized(),
     "sys.Init.read_init_status": lambda w: w.root.sys.read_init_status(),
     "sys.Key.cancel_rekey": lambda w: w.root.sys.cancel_rekey(),
-    "sys.Key.cancel_rekey_verify": lambda w: w.root.sys.cancel_rekey_verify(),
+    "sys.Key.cancel_rekey_verify": _cancel_verification,
     "sys.Key.cancel_root_generation": lambda w: w.root.sys.cancel_root_generation(),
     "sys.Key.generate_root": lambda w: w.root.sys.generate_root("ab", "nonce"),
     "sys.Key.get_encryption_key_status": lambda w: w.root.sys.get_encryption_key_status(),
     "sys.Key.read_backup_keys": lambda w: w.root.sys.read_backup_keys(),
     "sys.Key.read_rekey_progress": lambda w: w.root.sys.read_rekey_progress(),
-    "sys.Key.read_rekey_verify_progress": lambda w: w.root.sys.read_rekey_verify_progress(),
+    "sys.Key.read_rekey_verify_progress": _read_verification,
     "sys.Key.read_root_generation_progress": lambda w: w.root.sys.read_root_generation_progress(),
     "sys.Key.rekey": lambda w: w.root.sys.rekey("ab", "nonce"),
     "sys.Key.rekey_multi": lambda w: w.root.sys.rekey_multi(["ab"], "nonce"),
-    "sys.Key.rekey_verify": lambda w: w.root.sys.rekey_verify("ab", "nonce"),
-    "sys.Key.rekey_verify_multi": lambda w: w.root.sys.rekey_verify_multi(["ab"], "nonce"),
+    "sys.Key.rekey_verify": lambda w: _verify_rekey(w, lambda made, nonce: w.root.sys.rekey_verify(made[0], nonce)),
+    "sys.Key.rekey_verify_multi": lambda w: _verify_rekey(w, w.root.sys.rekey_verify_multi),
     "sys.Key.rotate_encryption_key": lambda w: w.root.sys.rotate_encryption_key(),
     "sys.Key.start_rekey": lambda w: (w.root.sys.start_rekey(1, 1), w.root.sys.cancel_rekey()),
     "sys.Key.start_root_token_generation": lambda w: (

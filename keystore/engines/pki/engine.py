@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from keystore.engines.offer import Offer, of_routes
 from keystore.engines.pki import configuring, founding, issuing, publishing, revoking, roles
 from keystore.engines.pki.keys import check_size
 from keystore.engines.pki.validity import Limits
@@ -38,6 +39,10 @@ class Pki:
         Raises: RequestError.
         """
         return dispatch(self._routes, request, records)
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return of_routes(self._routes)
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell that every write updates, as the API has no create here."""

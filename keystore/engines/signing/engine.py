@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+from keystore.engines.offer import Offer, of_routes
 from keystore.engines.request import Answer, Records, Request, RequestError
 from keystore.engines.routes import dispatch, route
 from keystore.engines.signing import approving, keys, proposals, signing
@@ -44,6 +46,10 @@ class Signing:
             raise
         except KeystoreError as error:
             raise RequestError(str(error)) from error
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return of_routes(_ROUTES)
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell whether a key or a proposal is there; every other write updates."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keystore.engines.offer import Offer, of_routes
 from keystore.engines.request import Answer, Records, Request
 from keystore.engines.routes import Route, dispatch, route
 from keystore.engines.transit import (
@@ -39,6 +40,10 @@ class Transit:
         Raises: RequestError.
         """
         return dispatch(self._routes, request, records)
+
+    def offers(self) -> Sequence[Offer]:
+        """Return every path and what may be asked of it."""
+        return of_routes(self._routes)
 
     def exists(self, path: str, records: Records) -> bool:
         """Tell whether a write updates: only to encrypt with a key that does not exist is to create it."""

@@ -1,4 +1,4 @@
-"""sys/rekey, generate-root, key-status, rotate: change the keys, and who holds them."""
+"""sys/generate-root, key-status, rotate: change the key that seals, and make a root token by shares."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 from keystore import moment
 from keystore.access import field
 from keystore.access.token import PREFIX
-from keystore.barrier import cipher, sealing
+from keystore.barrier import cipher
 from keystore.engines.request import RequestError
 from keystore.service.call import Call
-from keystore.service.core import Core, Progress, Rekey, RootToken, new_otp, root_token
+from keystore.service.core import Core, Progress, RootToken, new_otp, root_token
 from keystore.service.message import Response
-from keystore.service.system.sealing import share_of, shown_shares
+from keystore.service.system.sealing import share_of
 
-_NO_REKEY = "no rekey in progress"
 _NO_ROOT = "no root generation in progress"
 _BAD_NONCE = "incorrect nonce supplied"
 _OTP_CHARACTERS = 28
@@ -30,70 +29,8 @@ def key_status(call: Call, _rest: str) -> Response:
 
 def rotate(call: Call, _rest: str) -> Response:
     """Begin a new term; what is there stays under its own."""
-    opened = call.core.open
-    keyring = opened.store.keyring.rotated(call.moment)
-    call.core.replace_seal(call.core.seal.with_keyring(keyring, opened.root_key), keyring)
+    call.core.rotate()
     return Response()
-
-
-def rekey_status(call: Call, _rest: str) -> Response:
-    """Tell how far a rekey is."""
-    return Response(plain=_rekey_told(call.core))
-
-
-def _rekey_told(core: Core) -> dict[str, Any]:
-    rekey, seal = core.rekey, core.seal
-    return {
-        "started": rekey is not None,
-        "nonce": rekey.progress.nonce if rekey else "",
-        "t": rekey.threshold if rekey else 0,
-        "n": rekey.shares if rekey else 0,
-        "progress": len(rekey.progress.shares) if rekey else 0,
-        "required": seal.threshold,
-        "pgp_fingerprints": None,
-        "backup": False,
-        "verification_required": False,
-    }
-
-
-def rekey_start(call: Call, _rest: str) -> Response:
-    """Begin a rekey."""
-    core = call.core
-    _ = core.open
-    if core.rekey is not None:
-        raise RequestError("rekey already in progress")
-    for name in ("pgp_keys", "backup", "require_verification"):
-        if call.data.get(name):
-            raise RequestError(f"{name} is not supported")
-    shares = field.whole(call.data, "secret_shares", most=255)
-    threshold = field.whole(call.data, "secret_threshold", most=255)
-    sealing.check_shares(shares, threshold)
-    core.rekey = Rekey(shares, threshold, _begun())
-    return Response(plain=_rekey_told(core))
-
-
-def rekey_cancel(call: Call, _rest: str) -> Response:
-    """Forget a rekey."""
-    call.core.rekey = None
-    return Response()
-
-
-def rekey_update(call: Call, _rest: str) -> Response:
-    """Take one share of the old unseal key; with the last, make the new one."""
-    core = call.core
-    opened, rekey = core.open, core.rekey
-    if rekey is None:
-        raise RequestError(_NO_REKEY)
-    parts = _entered(call, rekey.progress, "rekey")
-    if parts is None:
-        return Response(plain=_rekey_told(core))
-    core.rekey = None
-    root_key = core.open_root(parts, "rekey")
-    cipher.wipe(root_key)
-    seal, made = core.seal.rekeyed(opened.root_key, rekey.shares, rekey.threshold)
-    core.replace_seal(seal)
-    told = {"nonce": rekey.progress.nonce, "complete": True, **shown_shares(made)}
-    return Response(plain={**told, "pgp_fingerprints": None, "backup": False, "verification_required": False})
 
 
 def root_status(call: Call, _rest: str) -> Response:
@@ -129,7 +66,7 @@ def root_start(call: Call, _rest: str) -> Response:
     if given and len(given) != _OTP_CHARACTERS:
         raise RequestError(f"otp: expected {_OTP_CHARACTERS} characters, got {len(given)}")
     otp = given or new_otp(_OTP_CHARACTERS)
-    core.root_token = RootToken(_OTP_CHARACTERS, _begun(), otp.encode())
+    core.root_token = RootToken(_OTP_CHARACTERS, begun(), otp.encode())
     return Response(plain={**_root_told(core), "otp": "" if given else otp})
 
 
@@ -145,7 +82,7 @@ def root_update(call: Call, _rest: str) -> Response:
     opened, attempt = core.open, core.root_token
     if attempt is None:
         raise RequestError(_NO_ROOT)
-    parts = _entered(call, attempt.progress, "generate-root")
+    parts = entered(call, attempt.progress, "generate-root")
     if parts is None:
         return Response(plain=_root_told(core))
     core.root_token = None
@@ -158,7 +95,7 @@ def root_update(call: Call, _rest: str) -> Response:
     return Response(plain={**told, "complete": True, "encoded_token": encoded, "encoded_root_token": encoded})
 
 
-def _entered(call: Call, progress: Progress, what: str) -> list[bytes] | None:
+def entered(call: Call, progress: Progress, what: str) -> list[bytes] | None:
     """Take the share of a request; return all, once they are enough, else None."""
     call.core.backoff.check(what)
     if field.text(call.data, "nonce") != progress.nonce:
@@ -170,7 +107,8 @@ def _entered(call: Call, progress: Progress, what: str) -> list[bytes] | None:
     return parts
 
 
-def _begun() -> Progress:
+def begun() -> Progress:
+    """Return an attempt without a share."""
     found = Progress()
     found.begin()
     return found

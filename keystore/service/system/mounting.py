@@ -134,7 +134,7 @@ def interface_mounts(call: Call, _rest: str) -> Response:
     found: dict[str, dict[str, Any]] = {"secret": {}, "auth": {}}
     for name, table in (("secret", SECRET), ("auth", AUTH)):
         for path, mount in mounts.read(call.view, table).items():
-            if _visible(call, mount):
+            if visible(call, mount):
                 found[name][path] = _outlined(mount)
     return Response(data=found)
 
@@ -150,7 +150,8 @@ def interface_mount(call: Call, rest: str) -> Response:
     return Response(data=mount.described() | {"path": mount.route})
 
 
-def _visible(call: Call, mount: Mount) -> bool:
+def visible(call: Call, mount: Mount) -> bool:
+    """Tell whether a mount may be shown to the caller."""
     if mount.config.get("listing_visibility") == "unauth":
         return True
     return call.acl is not None and (call.acl.root or call.acl.reaches(mount.route))

@@ -45,7 +45,7 @@ def write(call: Call, rest: str) -> Response:
     text = field.text(call.data, "policy") or field.text(call.data, "rules")
     if not text:
         raise RequestError("'policy' parameter not supplied or empty")
-    text = _decoded(text)
+    text = decoded(text)
     try:
         policy.parse(text)
     except KeystoreError as error:
@@ -54,7 +54,7 @@ def write(call: Call, rest: str) -> Response:
     return Response()
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
     """Return a policy that may have been sent in base64."""
     try:
         return base64.b64decode(text, validate=True).decode("utf-8")

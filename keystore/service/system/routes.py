@@ -13,11 +13,18 @@ from keystore.service.system import (
     keys,
     leasing,
     limits,
+    loggers,
     mounting,
+    observing,
+    passwords,
     policies,
+    rekeying,
+    rotating,
     sealing,
     snapshots,
+    specs,
     standing,
+    telemetry,
     tools,
     wrapped,
 )
@@ -30,10 +37,16 @@ def _unknown(_call: Call, _rest: str) -> Response:
     raise RequestError("unsupported path", status=404)
 
 
+def _openapi(call: Call, _rest: str) -> Response:
+    return specs.openapi(call, EXACT, BELOW)
+
+
 _NOWHERE = Route(handlers=dict.fromkeys((_READ, _UPDATE, _DELETE, _LIST, Operation.PATCH), _unknown))
 _POLICY = {_READ: policies.read, _UPDATE: policies.write, _DELETE: policies.delete}
-_REKEY = {_READ: keys.rekey_status, _UPDATE: keys.rekey_start, _DELETE: keys.rekey_cancel}
+_REKEY = {_READ: rekeying.status, _UPDATE: rekeying.start, _DELETE: rekeying.cancel}
+_VERIFY = {_READ: rekeying.verify_status, _UPDATE: rekeying.verify, _DELETE: rekeying.verify_restart}
 _ROOT = {_READ: keys.root_status, _UPDATE: keys.root_start, _DELETE: keys.root_cancel}
+_ROTATION = {_READ: rotating.read, _UPDATE: rotating.write}
 _RANDOM = write(tools.random)
 
 EXACT: Mapping[str, Route] = {
@@ -44,18 +57,22 @@ EXACT: Mapping[str, Route] = {
     "leader": Route(handlers=read(sealing.leader), free=True),
     "seal": Route(handlers=write(sealing.seal), sudo=True),
     "rekey/init": Route(handlers=_REKEY, free=True),
-    "rekey/update": Route(handlers=write(keys.rekey_update), free=True),
+    "rekey/update": Route(handlers=write(rekeying.update), free=True),
+    "rekey/verify": Route(handlers=_VERIFY, free=True),
     "generate-root": Route(handlers=_ROOT, free=True),
     "generate-root/attempt": Route(handlers=_ROOT, free=True),
     "generate-root/update": Route(handlers=write(keys.root_update), free=True),
     "key-status": Route(handlers=read(keys.key_status)),
     "rotate": Route(handlers=write(keys.rotate), sudo=True),
     "rotate/keyring": Route(handlers=write(keys.rotate), sudo=True),
+    "rotate/config": Route(handlers=_ROTATION),
+    "rotate/keyring/config": Route(handlers=_ROTATION),
     "mounts": Route(handlers=read(mounting.table_of(SECRET))),
     "auth": Route(handlers=read(mounting.table_of(AUTH))),
     "remount": Route(handlers=write(mounting.remount), sudo=True),
     "policy": Route(handlers={_READ: policies.names, _LIST: policies.names}),
     "policies/acl": Route(handlers={_READ: policies.names, _LIST: policies.names}),
+    "policies/password": Route(handlers={_LIST: passwords.names}),
     "capabilities": Route(handlers=write(policies.capabilities)),
     "capabilities-self": Route(handlers=write(policies.own_capabilities)),
     "capabilities-accessor": Route(handlers=write(policies.accessor_capabilities)),
@@ -78,6 +95,11 @@ EXACT: Mapping[str, Route] = {
     "quotas/config": Route(handlers=read(standing.quota_config), sudo=True),
     "config/cors": Route(handlers=read(standing.cors), sudo=True),
     "config/auditing/request-headers": Route(handlers=read(standing.audited_headers), sudo=True),
+    "in-flight-req": Route(handlers=read(observing.in_flight)),
+    "host-info": Route(handlers=read(observing.host)),
+    "loggers": Route(handlers=loggers.HANDLERS),
+    "internal/specs/openapi": Route(handlers=read(_openapi), open=True),
+    "metrics": Route(handlers=read(telemetry.metrics)),
     "step-down": Route(handlers=write(standing.step_down), sudo=True),
     "ha-status": Route(handlers=read(standing.nodes)),
     "replication/status": Route(handlers=read(standing.replication), open=True),
@@ -98,6 +120,7 @@ BELOW: Mapping[str, Route] = {
     ),
     "remount/status/": Route(handlers=read(mounting.remount_status)),
     "policy/": Route(handlers=_POLICY),
+    "policies/password/": Route(handlers=passwords.ROUTES),
     "policies/acl/": Route(handlers=_POLICY),
     "internal/ui/mounts/": Route(handlers=read(mounting.interface_mount), unchecked=True),
     "leases/lookup/": Route(handlers={_LIST: leasing.names}, sudo=True),
@@ -114,6 +137,7 @@ BELOW: Mapping[str, Route] = {
     "quotas/rate-limit/": Route(
         handlers={_READ: limits.read, _UPDATE: limits.write, _DELETE: limits.delete}, sudo=True
     ),
+    "loggers/": Route(handlers=loggers.HANDLERS),
     "tools/random/": Route(handlers=_RANDOM),
     "tools/hash/": Route(handlers=write(tools.hash_input)),
 }

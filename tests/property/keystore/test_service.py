@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystore import certificate, chain, der, encoding, shamir
-from keystore.access import duration, hcl, policy
+from keystore.access import duration, hcl, password, policy
 from keystore.access.acl import Acl
 from keystore.access.batch import BatchSeal
 from keystore.barrier.cipher import SUITES
@@ -44,6 +44,19 @@ _PIECES = st.sampled_from(
 def test_a_policy_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(KeystoreError):
         Acl(policy.parse(text)).capabilities("secret/data/x")
+
+
+_RULES = st.sampled_from(
+    ["length", "=", "8", "-1", 'rule "charset" {', "}", "charset", '"abc"', "min-chars", "2", "{", "[", '"rule"', ":"]
+)
+
+
+@given(st.one_of(st.text(), st.lists(_RULES).map(" ".join)))
+def test_a_password_policy_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(KeystoreError):
+        made = password.parse(text)
+        assert made.length >= 4
+        assert made.charset
 
 
 @given(st.text(max_size=40))
