@@ -36,7 +36,7 @@ def test_a_stick_that_fails_is_not_refused_and_goes_through_once_it_is_right(tmp
         (one,) = look(session, lambda now: now).handled
         assert one.error is not None
         assert one.interrupted, one.error
-        words = "gone: No such device" if fault == "pulled out" else "cannot be read: Input/output error"
+        words = "is gone: No such device" if fault == "pulled out" else "cannot be read: Input/output error"
         assert f"the medium {words}" in str(one.error)
         assert where_unfinished(host.layout) is None
         assert [told.outcome for told in read_remembered(host.layout).values()] == ["interrupted"]
@@ -66,7 +66,7 @@ def _fail(medium: BadMedium, fault: str) -> bool:
     name = max(medium.files)
     size = len(medium.files[name])
     if fault == "pulled out":
-        medium.faults.gone_after = len(medium.reads) + 2
+        medium.faults.gone_after = len(medium.reads) + 8
     else:
         medium.faults.bad[name] = [(size - 2048, size)]
     return True

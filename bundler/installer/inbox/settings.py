@@ -16,7 +16,7 @@ from bundler.store import write_file
 KEEP = 3
 MOST_KEPT = 1000
 # As it can stand in a unit of systemd without quotes: no space, wildcard, specifier or escape.
-_DIRECTORY = re.compile(r"""(/[^/\s\x00-\x1f\x7f%"'\\*?\[\]{}$;#~]+)+""")
+_DIRECTORY = re.compile(r"""(/[^/\s\x00-\x1f\x7f\ud800-\udfff%"'\\*?\[\]{}$;#~]+)+""")
 # An install writes there, or the sandbox of the service hides it; a medium belongs elsewhere.
 _TAKEN = frozenset(
     ("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "opt", "proc", "root", "run", "sbin")

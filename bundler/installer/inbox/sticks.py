@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.archive import BLOCK, header, read_head
+from bundler.archive import BLOCK, header, read_head, shown_name
 from bundler.errors import FerryError, IntegrityError
 from bundler.installer.inbox.places import is_being_written
 from bundler.model.volume import LABEL_BYTES, NAME, Label, parse_label
@@ -76,7 +76,7 @@ def read_stick(directory: Path) -> Stick:
         try:
             starts.append(_read(path))
         except FerryError as error:
-            others.append((path, str(error)))
+            others.append((path.with_name(shown_name(path.name).strip('"')), str(error)))
     bundles = tuple(sorted(_bundles(starts), key=lambda one: one.path))
     return Stick(directory=directory, is_there=True, bundles=bundles, others=tuple(others))
 
@@ -88,6 +88,9 @@ def _read(path: Path) -> _Start:
         IntegrityError: it is neither a bundle nor a volume, or cannot be read.
         HostError: the medium is gone.
     """
+    if not path.name.isprintable():
+        # It will stand in messages and in the audit log.
+        raise IntegrityError("expected a file name of printable characters in UTF-8, got another")
     with readable(str(path)):
         if not stat.S_ISREG(path.lstat().st_mode):
             raise IntegrityError("expected a regular file, got something else", place=str(path))

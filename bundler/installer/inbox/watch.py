@@ -56,23 +56,23 @@ def look(session: Session, local: Callable[[datetime], datetime] = datetime.asti
     chosen = read_chosen(layout)
     places.make_places(layout)
     session = replace(session, kind=KIND, options=replace(session.options, only_upgrade=True))
-    sticks = read_sticks(layout, chosen.sticks)
     handled: list[Handled] = []
     removed: list[str] = []
     if not in_use(layout.run):
         handled += _finish_cut_off(session)
         if chosen.window is None or chosen.window.holds(local(session.now)):
-            handled += _install_all(session, sticks, again=again)
+            handled += _install_all(session, chosen, again=again)
         removed += _remove_old(session, chosen)
     return Look(
         handled=tuple(handled),
-        waits=_waiting(session, sticks),
+        waits=_waiting(session, chosen),
         window=str(chosen.window) if chosen.window else "",
         removed=tuple(removed),
     )
 
 
-def _waiting(session: Session, sticks: Sequence[Stick]) -> tuple[str, ...]:
+def _waiting(session: Session, chosen: Chosen) -> tuple[str, ...]:
+    sticks = read_sticks(session.layout, chosen.sticks)
     on_sticks = [seen for stick in sticks for seen in judge(session.layout, stick, session.now)]
     names = [path.name for path in places.waiting(session.layout)]
     return (*names, *(str(seen.bundle.path) for seen in on_sticks if seen.state == WAITS))
@@ -106,7 +106,17 @@ def _resume(path: Path, session: Session) -> object:
     return found
 
 
-def _install_all(session: Session, sticks: Sequence[Stick], *, again: bool) -> list[Handled]:
+def _install_all(session: Session, chosen: Chosen, *, again: bool) -> list[Handled]:
+    """Install what waits, and what came meanwhile: systemd starts no second look while one is at work."""
+    handled: list[Handled] = []
+    while fresh := _install_round(session, read_sticks(session.layout, chosen.sticks), again=again):
+        handled += fresh
+        if any(one.error is not None for one in fresh):
+            break
+    return handled
+
+
+def _install_round(session: Session, sticks: Sequence[Stick], *, again: bool) -> list[Handled]:
     handled: list[Handled] = []
     for path in places.waiting(session.layout):
         one = _take_and_install(path, session)

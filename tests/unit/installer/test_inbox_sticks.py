@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 from bundles import SIGNER
+from click.testing import CliRunner
 from hosts import NOW, Host, host_bundle
 
 from bundler.archive import read_head
 from bundler.checks import Reading
+from bundler.cli import host_inbox_status as command
 from bundler.errors import HostError, IntegrityError
 from bundler.installer.inbox import places
 from bundler.installer.inbox.remembered import Remembered, read_remembered, remember
@@ -147,10 +149,36 @@ def test_what_is_no_bundle_is_left_alone(host: Host, stick: Path, newer: bytes) 
     os.mkfifo(stick / "c.tar")
     (stick / "d.tar").mkdir()
     (stick / "e.tar.part").write_bytes(newer)
+    Path(os.fsdecode(os.fsencode(stick) + b"/\xff\n.tar")).write_bytes(newer)
     count = audit.last(host.layout.audit).count
     assert look_at(host, again=True) == Look(handled=(), waits=(), window="")
     assert known(host) == []
     assert audit.last(host.layout.audit).count == count
+    lines = status(host).splitlines()[6:-1]
+    assert lines == [
+        "  no bundle: b.tar: /media/ferry/b.tar: expected a regular file, got something else",
+        "  no bundle: c.tar: /media/ferry/c.tar: expected a regular file, got something else",
+        "  no bundle: d.tar: /media/ferry/d.tar: expected a regular file, got something else",
+        '  no bundle: photos.tar: ferry.json: expected the entry "ferry.json", the file is not a bundle',
+        "  no bundle: \\udcff\\n.tar: expected a file name of printable characters in UTF-8, got another",
+    ]
+
+
+def test_a_stick_that_comes_during_an_install_is_not_missed(
+    host: Host, stick: Path, newer: bytes, tmp_path: Path, services: tuple[Service, ...]
+) -> None:
+    (stick / "b.tar").write_bytes(newer)
+    newest = host_bundle(tmp_path, services, sequence=3, version="3.0")
+
+    def agree(*_: object) -> bool:
+        other = host.layout.at("/mnt/not-there")
+        other.mkdir(parents=True, exist_ok=True)
+        (other / "c.tar").write_bytes(newest)
+        return True
+
+    found = look(replace(host.session(), agree=agree), lambda now: now)
+    assert outcomes(found) == [("b.tar", None), ("c.tar", None)]
+    assert version(host) == "3.0"
 
 
 def test_a_copy_to_the_stick_that_goes_on_and_a_closed_window_are_waited_for(
@@ -361,3 +389,36 @@ def test_the_clock_of_a_host_may_go_back(host: Host) -> None:
     assert one.is_due(datetime.fromisoformat("2020-01-01T00:00:00+00:00"), again=False)
     assert not one.is_due(NOW + timedelta(hours=23), again=False)
     assert one.is_due(NOW, again=True)
+
+
+def status(host: Host, *options: str) -> str:
+    """Return what the command shows, with the paths of the host."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "LAYOUT", host.layout)
+        done = CliRunner(env={"LC_ALL": "C.UTF-8"}).invoke(command.status_command, options, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output.replace(str(host.root), "")
+
+
+def test_the_status_shows_sticks_and_what_became_of_their_bundles(host: Host, stick: Path, newer: bytes) -> None:
+    (stick / "b.tar").write_bytes(newer)
+    (stick / "photos.tar").write_bytes(b"no bundle")
+    assert json.loads(status(host, "--json"))["sticks"][0]["bundles"][0]["state"] == "waiting"
+    host.systemd.broken_once["ferry-agent.service"] = 1
+    (one,) = look_at(host).handled
+    assert status(host) == (
+        "/var/lib/ferry/inbox: not watched, any time\n"
+        "  waiting: -\n"
+        "  in work: -\n"
+        "  done: -\n"
+        "  refused: -\n"
+        "/media/ferry: stick\n"
+        f"  refused: b.tar: {one.error} (2026-11-23T12:00:00Z)\n"
+        '  no bundle: photos.tar: ferry.json: expected the entry "ferry.json", the file is not a bundle\n'
+        "/mnt/not-there: nothing is there\n"
+    )
+    look_at(host, again=True)
+    assert "  done: b.tar (sample 2.0, release 2, 2026-11-23T12:00:00Z)\n" in status(host)
+    found = json.loads(status(host, "--json"))
+    assert [stick["there"] for stick in found["sticks"]] == [True, False]
+    assert [(one["outcome"], one["release"], one["error"]) for one in found["handled"]] == [("done", 2, None)]
