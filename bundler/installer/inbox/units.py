@@ -20,7 +20,7 @@ _SERVICE = """\
 {mark}
 [Unit]
 Description=Ferry: install the bundles of the inbox
-After={after}
+After=multi-user.target
 
 [Service]
 Type=oneshot
@@ -39,19 +39,20 @@ KeyringMode=private
 """
 # Nothing is written to a medium, not even when it was read. One that is not there is none.
 _READ_ONLY = "ReadOnlyPaths=-{directory}\n"
-# What is mounted by whomever starts the service, in the directory or above it.
+# Whatever mounts something there, or above it, starts the service. It names the mounts nowhere else: systemd would know
+# them before they are there, and would not look for what they want any more.
 _INSTALL = """
 [Install]
 WantedBy={mounts}
 """
-_PATH = """\
-{mark}
+_PATH = f"""\
+{_MARK}
 [Unit]
 Description=Ferry: watch the inbox
 
 [Path]
 PathChanged=/var/lib/ferry/inbox
-{sticks}Unit={service}
+Unit={SERVICE}
 
 [Install]
 WantedBy=multi-user.target
@@ -77,14 +78,14 @@ _UNITS = (SERVICE, PATH, TIMER)
 def unit_texts(sticks: Sequence[str]) -> dict[str, str]:
     """Return the units by name.
 
-    A stick keeps what was installed from it: with PathExistsGlob systemd would start the service again and again.
+    No path of a stick is watched: what is installed from one stays there, so PathExistsGlob would start the service
+    again and again, and a path unit needs the mounts of its paths, so that the inbox would not be watched without them.
     """
     mounts = [mount_unit(directory) for directory in _with_parents(sticks)]
-    service = _SERVICE.format(mark=_MARK, after=" ".join(["multi-user.target", *mounts]))
+    service = _SERVICE.format(mark=_MARK)
     service += "".join(_READ_ONLY.format(directory=directory) for directory in sticks)
     service += _INSTALL.format(mounts=" ".join(mounts)) if mounts else ""
-    watched = "".join(f"PathChanged={directory}\n" for directory in sticks)
-    return {SERVICE: service, PATH: _PATH.format(mark=_MARK, sticks=watched, service=SERVICE), TIMER: _TIMER}
+    return {SERVICE: service, PATH: _PATH, TIMER: _TIMER}
 
 
 def _with_parents(sticks: Sequence[str]) -> list[str]:
