@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -134,6 +135,8 @@ def enable(layout: Layout, systemd: Systemd, chosen: Chosen) -> None:
     systemd.enable([PATH, TIMER, *([SERVICE] if chosen.sticks else [])])
     for name in (PATH, TIMER):
         systemd.start(name)
+    # The path unit sees that, and lets what is there already be looked at now.
+    os.utime(layout.inbox)
 
 
 def disable(layout: Layout, systemd: Systemd) -> bool:
