@@ -16,7 +16,7 @@ from bundler.errors import FerryError, IntegrityError
 from bundler.model.descriptor import CHUNK_BYTES
 from bundler.model.manifest import Entry, Manifest
 from bundler.model.volume import Part
-from bundler.source import Source, read_at, unreadable
+from bundler.source import Source, of_system, read_at, unreadable
 from bundler.store import PIECE_BYTES
 from keystore import sm3
 
@@ -144,7 +144,8 @@ class Checks:
         if len(found) == 1:
             raise found[0]
         lines = "".join(f"\n  {error}" for error in found)
-        raise IntegrityError(f"{len(found)} places are damaged:{lines}", hint=found[0].hint)
+        cause = next(filter(of_system, found), None)
+        raise IntegrityError(f"{len(found)} places are damaged:{lines}", hint=found[0].hint) from cause
 
     def _guarded(self, job: Callable[[], None], at: int) -> None:
         """Note damage and go on; after any other error nothing more is begun."""

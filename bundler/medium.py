@@ -12,7 +12,7 @@ from bundler.checks import Reading
 from bundler.errors import FerryError, HostError, IntegrityError
 from bundler.parity import Healed, listed, remedy
 from bundler.sevenzip.archive import SevenZip, is_sevenzip
-from bundler.source import FileSource, Source, as_stream
+from bundler.source import FileSource, Source, as_stream, of_system
 from bundler.verify import Policy, verify_source
 from bundler.volumes import is_volume
 from bundler.volumeset import Ask as Ask
@@ -150,7 +150,7 @@ class _Gathering:
             raise IntegrityError(
                 f"{len(damaged)} of {self.count} volumes are damaged:{reasons}",
                 hint=f"carry again: {again}{self._remedy()}",
-            )
+            ) from next(filter(of_system, damaged.values()), None)
         raise HostError(
             f"expected {self.count} volumes, {len(absent)} are missing",
             place=str(self._volumes.first.parent),

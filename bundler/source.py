@@ -89,6 +89,13 @@ def unreadable(error: OSError, place: str) -> FerryError:
     )
 
 
+def of_system(error: BaseException | None) -> OSError | None:
+    """Return what the system said that an error came of, None where it came of something else."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error
+
+
 @contextmanager
 def readable(place: str) -> Iterator[None]:
     """Tell of a medium that fails in the words of `unreadable`.

@@ -7,11 +7,13 @@ import sys
 
 import click
 
+from bundler.cli.host_inbox_status import status_command
 from bundler.cli.installing import LAYOUT, Bars, make_session, stop_gently
 from bundler.cli.messages import tr
-from bundler.installer.inbox import places
-from bundler.installer.inbox.units import disable, enable, is_enabled, read_window
-from bundler.installer.inbox.watch import KIND, Handled, Look, look
+from bundler.installer.inbox.handled import Handled
+from bundler.installer.inbox.settings import KEEP, MOST_KEPT, Chosen, parse_stick
+from bundler.installer.inbox.units import disable, enable
+from bundler.installer.inbox.watch import KIND, Look, look
 from bundler.installer.inbox.window import parse_window
 from bundler.installer.options import Options
 from bundler.installer.preflight.required import check_owner
@@ -26,13 +28,17 @@ _JSON = click.option("--json", "as_json", is_flag=True, help=tr("Print JSON.", "
     help=tr(
         "Bundles (*.tar) in /var/lib/ferry/inbox are verified and installed as upgrades in the maintenance window. One "
         "that does not become healthy is taken back. Each goes on to done/, or to refused/ with a file that gives the "
-        "reason. Copy under another name, then rename: then none is looked at half.",
+        "reason. Copy under another name, then rename: then none is looked at half. Bundles and volumes on sticks are "
+        "installed from where they are; nothing is written to a stick.",
         "在维护窗口内校验 /var/lib/ferry/inbox 中的数据包（*.tar）并升级；未就绪时自动恢复原版本。"
-        "处理后移入 done/，或连同原因文件移入 refused/。请先用其他文件名复制，再改名。",
+        "处理后移入 done/，或连同原因文件移入 refused/。请先用其他文件名复制，再改名。"
+        "介质上的数据包和分卷直接从介质安装，不写入介质。",
     ),
     epilog=tr(
-        "Examples:  ferry host inbox enable --window 01:00-05:00  |  ferry host inbox status  |  ferry host inbox run",
-        "示例：ferry host inbox enable --window 01:00-05:00  |  ferry host inbox status  |  ferry host inbox run",
+        "Examples:  ferry host inbox enable --window 01:00-05:00 --stick /media/ferry  |  ferry host inbox status  |  "
+        "ferry host inbox run",
+        "示例：ferry host inbox enable --window 01:00-05:00 --stick /media/ferry  |  ferry host inbox status  |  "
+        "ferry host inbox run",
     ),
 )
 def inbox_group() -> None:
@@ -46,13 +52,32 @@ def inbox_group() -> None:
     metavar="HH:MM-HH:MM",
     help=tr("When to install, by this host's clock; default: any time.", "允许安装的时段（本机时间）；默认不限。"),
 )
-def enable_command(window: str) -> None:
+@click.option(
+    "--stick",
+    "sticks",
+    multiple=True,
+    metavar="DIR",
+    help=tr(
+        "Also look into this directory, where sticks are mounted; may be repeated.", "同时检查此介质挂载目录；可重复。"
+    ),
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(0, MOST_KEPT),
+    default=KEEP,
+    show_default=True,
+    help=tr("How many bundles stay in done/, the newest.", "done/ 中保留的最新数据包个数。"),
+)
+def enable_command(window: str, sticks: tuple[str, ...], keep: int) -> None:
     """Watch."""
     check_owner(LAYOUT)
-    chosen = parse_window(window, place="--window")
+    named = tuple(dict.fromkeys(parse_stick(text, place="--stick") for text in sticks))
+    chosen = Chosen(window=parse_window(window, place="--window"), sticks=named, keep=keep)
     enable(LAYOUT, HostSystemd(), chosen)
-    when = str(chosen) if chosen else tr("any time", "不限时段")
+    when = str(chosen.window) if chosen.window else tr("any time", "不限时段")
     click.echo(tr(f"The inbox is watched: {LAYOUT.inbox} ({when})", f"已启用收件目录：{LAYOUT.inbox}（{when}）"))
+    for stick in chosen.sticks:
+        click.echo(tr(f"Sticks are watched: {stick}", f"已启用介质目录：{stick}"))
 
 
 @inbox_group.command("disable", help=tr("Let nobody watch; what waits stays.", "停止监视；等待的数据包保留。"))
@@ -65,43 +90,18 @@ def disable_command() -> None:
         click.echo(tr("The inbox was not watched.", "收件目录未启用。"))
 
 
-@inbox_group.command("status", help=tr("Show what waits, was done and was refused.", "显示等待、完成和被拒的数据包。"))
-@_JSON
-def status_command(as_json: bool) -> None:
-    """Look, and touch nothing."""
-    check_owner(LAYOUT)
-    window = read_window(LAYOUT)
-    found: dict[str, object] = {
-        "enabled": is_enabled(LAYOUT),
-        "window": str(window) if window else None,
-        "waiting": [path.name for path in places.waiting(LAYOUT)],
-        "in_work": [path.name for path in places.in_work(LAYOUT)],
-        **{name: _names(name) for name in (places.DONE, places.REFUSED)},
-    }
-    if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
-        return
-    state = tr("watched", "已启用") if found["enabled"] else tr("not watched", "未启用")
-    click.echo(f"{LAYOUT.inbox}: {state}, {window or tr('any time', '不限时段')}")
-    for name, words in (
-        ("waiting", tr("waiting", "等待")),
-        ("in_work", tr("in work", "处理中")),
-        (places.DONE, tr("done", "完成")),
-        (places.REFUSED, tr("refused", "被拒")),
-    ):
-        listed = found[name]
-        assert isinstance(listed, list)
-        click.echo(f"  {words}: {', '.join(listed) or '-'}")
-
-
-def _names(name: str) -> list[str]:
-    return sorted(path.name for path in (LAYOUT.inbox / name).glob("*.tar"))
+inbox_group.add_command(status_command)
 
 
 @inbox_group.command("run", help=tr("Look into the inbox once, now.", "立即检查一次收件目录。"))
 @_JSON
+@click.option(
+    "--again",
+    is_flag=True,
+    help=tr("Also try once more what was refused on sticks.", "重新尝试介质上曾被拒的数据包。"),
+)
 @click.pass_context
-def run_command(context: click.Context, as_json: bool) -> None:
+def run_command(context: click.Context, as_json: bool, again: bool) -> None:
     """Exit with the code of the last refusal, 0 where there was none."""
     stop_gently()
     options = Options(
@@ -114,7 +114,7 @@ def run_command(context: click.Context, as_json: bool) -> None:
         python=sys.executable,
     )
     bars = Bars()
-    found = look(make_session(KIND, options, bars, lambda plan, stopped_at: True))
+    found = look(make_session(KIND, options, bars, lambda plan, stopped_at: True), again=again)
     bars.close()
     if as_json:
         click.echo(json.dumps(_document(found), ensure_ascii=False))
@@ -128,10 +128,12 @@ def _document(found: Look) -> dict[str, object]:
     return {
         "window": found.window or None,
         "waiting": list(found.waits),
+        "removed": list(found.removed),
         "handled": [
             {
                 "bundle": one.name,
                 "place": str(one.place),
+                "interrupted": one.interrupted,
                 "error": str(one.error) if one.error else None,
                 "hint": one.error.hint if one.error else None,
             }
@@ -143,6 +145,8 @@ def _document(found: Look) -> dict[str, object]:
 def _show(found: Look) -> None:
     for one in found.handled:
         click.echo(_sentence(one))
+    for name in found.removed:
+        click.echo(tr(f"removed from done/: {name}", f"已从 done/ 删除：{name}"))
     if found.waits:
         names = ", ".join(found.waits)
         when = found.window or tr("the next look", "下次检查")
@@ -154,4 +158,9 @@ def _show(found: Look) -> None:
 def _sentence(one: Handled) -> str:
     if one.error is None:
         return tr(f"done: {one.name}", f"完成：{one.name}")
+    if one.interrupted:
+        return tr(
+            f"the medium failed, it is tried again: {one.name}: {one.error}",
+            f"介质读取失败，将再次尝试：{one.name}：{one.error}",
+        )
     return tr(f"refused: {one.name}: {one.error}", f"被拒：{one.name}：{one.error}")

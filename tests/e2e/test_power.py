@@ -166,6 +166,8 @@ def test_what_is_put_into_the_inbox_is_installed_by_systemd(subject: Subject, ba
     told = machine.run(["ferry", "host", "inbox", "enable", "--window", "00:00-00:01"]).stdout
     assert told == "The inbox is watched: /var/lib/ferry/inbox (00:00-00:01)\n"
     assert machine.run(["ferry", "host", "inbox", "enable"]).returncode == 0
+    # A look that is at work ends first: at its very end it may miss what comes, and the timer looks again.
+    machine.run(["systemctl", "start", "ferry-inbox.service"])
     machine.run(["sh", "-c", f"cd /var/lib/ferry/inbox && cp {bad} new && mv new bad.tar"])
     refused = machine.root / "var/lib/ferry/inbox/refused/bad.tar"
     deadline = time.monotonic() + 120
@@ -176,6 +178,21 @@ def test_what_is_put_into_the_inbox_is_installed_by_systemd(subject: Subject, ba
     status = json.loads(machine.run(["ferry", "host", "inbox", "status", "--json"]).stdout)
     assert (status["enabled"], status["waiting"], status["refused"]) == (True, [], ["bad.tar"])
     assert b"air gap" in machine.http(8070, "GET", "/").body
+    machine.run(["sh", "-c", f"mkdir -p /srv/stick/bundles /media/ferry && cp {HELLO} /srv/stick/bundles"])
+    told = machine.run(["ferry", "host", "inbox", "enable", "--stick", "/media/ferry/bundles"]).stdout
+    assert told.endswith("Sticks are watched: /media/ferry/bundles\n")
+    machine.run(["systemctl", "start", "ferry-inbox.service"])
+    # systemd starts the service as soon as something is mounted above the directory.
+    machine.run(["mount", "--bind", "/srv/stick", "/media/ferry"])
+    handled = machine.root / "var/lib/ferry/inbox/handled.json"
+    deadline = time.monotonic() + 60
+    while not handled.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    status = json.loads(machine.run(["ferry", "host", "inbox", "status", "--json"]).stdout)
+    (one,) = status["handled"]
+    assert (one["outcome"], one["product"]) == ("done", "hello 1.0.0")
+    assert one["path"] == "/media/ferry/bundles/hello.tar"
+    machine.run(["sh", "-c", "umount /media/ferry && rm -r /srv/stick /media/ferry"])
     subject.uninstall()
 
 

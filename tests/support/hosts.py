@@ -90,6 +90,8 @@ class SimulatedSystemd:
 
     def start(self, unit: str) -> None:
         self.calls.append(f"start {unit}")
+        if not unit.endswith(".service"):
+            return
         port = re.search(r'"PORT=(\d+)"', self._text(unit))
         assert port is not None
         if unit in self.broken or self.broken_once[unit] > 0:

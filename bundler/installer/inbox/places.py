@@ -14,7 +14,7 @@ from bundler.installer.layout import Layout
 from bundler.store import write_file
 
 DONE, REFUSED, WORK = "done", "refused", "work"
-_SUFFIX = ".tar"
+_SUFFIX, _TOLD = ".tar", ".json"
 
 
 def waiting(layout: Layout) -> tuple[Path, ...]:
@@ -52,7 +52,7 @@ def take(path: Path, layout: Layout) -> Path | None:
     """
     fd = _open(path)
     try:
-        if _is_being_written(fd):
+        if is_being_written(fd):
             return None
     finally:
         os.close(fd)
@@ -71,7 +71,7 @@ def _open(path: Path) -> int:
     return fd
 
 
-def _is_being_written(fd: int) -> bool:
+def is_being_written(fd: int) -> bool:
     """Say whether another process has it open for writing: then the kernel grants no lease to read."""
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -86,7 +86,7 @@ def _is_being_written(fd: int) -> bool:
 
 def finish(path: Path, layout: Layout, told: dict[str, Any]) -> Path:
     """Move a bundle to those that are done, with a file that tells what was."""
-    return _put(path, layout.inbox / DONE, ".json", json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False))
+    return _put(path, layout.inbox / DONE, _TOLD, json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False))
 
 
 def refuse(path: Path, layout: Layout, error: FerryError, at: str) -> Path:
@@ -104,6 +104,31 @@ def _put(path: Path, directory: Path, suffix: str, text: str) -> Path:
     except OSError as error:
         raise HostError(f"it cannot be written: {error.strerror}", place=str(place)) from error
     return _move(path, place)
+
+
+def beyond(layout: Layout, keep: int) -> tuple[Path, ...]:
+    """Return the bundles that are done, but for the newest `keep`, the oldest first."""
+    done = sorted((layout.inbox / DONE).glob(f"*{_SUFFIX}"), key=lambda path: (_finished(path), path))
+    return tuple(done[: max(0, len(done) - keep)])
+
+
+def _finished(path: Path) -> int:
+    """Return when a bundle was done: its own time is that of the medium from which it was copied."""
+    told = path.with_name(path.name + _TOLD)
+    return (told if told.exists() else path).lstat().st_mtime_ns
+
+
+def remove(path: Path) -> None:
+    """Remove a bundle that is done, then what tells of it.
+
+    Raises:
+        HostError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + _TOLD).unlink(missing_ok=True)
+    except OSError as error:
+        raise HostError(f"it cannot be removed: {error.strerror}", place=str(error.filename)) from error
 
 
 def give_back(path: Path, layout: Layout) -> Path:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
-from bundler.errors import HostError, IntegrityError
+from bundler.errors import HostError
 from bundler.installer.inbox.places import make_places
-from bundler.installer.inbox.window import Window, parse_window
+from bundler.installer.inbox.settings import Chosen, write_chosen
 from bundler.installer.layout import Layout
 from bundler.installer.systemd import Systemd
-from bundler.model.document import Fields
 from bundler.store import write_file
 
 # Not that of the services of a release: these stay when releases come and go.
 _MARK = "# Of ferry host inbox: its commands enable and disable change it."
 SERVICE, PATH, TIMER = "ferry-inbox.service", "ferry-inbox.path", "ferry-inbox.timer"
 # It installs packages, units and drivers as root; what none of that needs is taken away.
-_SERVICE = f"""\
-{_MARK}
+_SERVICE = """\
+{mark}
 [Unit]
 Description=Ferry: install the bundles of the inbox
 After=multi-user.target
@@ -36,6 +37,14 @@ ProtectClock=yes
 LockPersonality=yes
 RestrictRealtime=yes
 KeyringMode=private
+"""
+# Nothing is written to a medium, not even when it was read. One that is not there is none.
+_READ_ONLY = "ReadOnlyPaths=-{directory}\n"
+# Whatever mounts something there, or above it, starts the service. It names the mounts nowhere else: systemd would know
+# them before they are there, and would not look for what they want any more.
+_INSTALL = """
+[Install]
+WantedBy={mounts}
 """
 _PATH = f"""\
 {_MARK}
@@ -64,10 +73,47 @@ Unit={SERVICE}
 [Install]
 WantedBy=timers.target
 """
-_TEXTS = {SERVICE: _SERVICE, PATH: _PATH, TIMER: _TIMER}
+_UNITS = (SERVICE, PATH, TIMER)
 
 
-def enable(layout: Layout, systemd: Systemd, window: Window | None) -> None:
+def unit_texts(sticks: Sequence[str]) -> dict[str, str]:
+    """Return the units by name.
+
+    No path of a stick is watched: what is installed from one stays there, so PathExistsGlob would start the service
+    again and again, and a path unit needs the mounts of its paths, so that the inbox would not be watched without them.
+    """
+    mounts = [mount_unit(directory) for directory in _with_parents(sticks)]
+    service = _SERVICE.format(mark=_MARK)
+    service += "".join(_READ_ONLY.format(directory=directory) for directory in sticks)
+    service += _INSTALL.format(mounts=" ".join(mounts)) if mounts else ""
+    return {SERVICE: service, PATH: _PATH, TIMER: _TIMER}
+
+
+def _with_parents(sticks: Sequence[str]) -> list[str]:
+    """Return the directories and those above them: any of them may be where the medium is mounted."""
+    paths = [PurePosixPath(directory) for directory in sticks]
+    return sorted({str(one) for path in paths for one in (path, *path.parents) if one.name})
+
+
+def mount_unit(directory: str) -> str:
+    """Return the unit that systemd has for a file system that is mounted there.
+
+    Source: systemd.unit(5), string escaping for inclusion in unit names.
+    """
+    data = directory.strip("/").encode("utf-8", "surrogateescape")
+    plain = [_escaped(one, is_first=not at) for at, one in enumerate(data)]
+    return f"{''.join(plain)}.mount"
+
+
+def _escaped(byte: int, *, is_first: bool) -> str:
+    one = chr(byte)
+    if one == "/":
+        return "-"
+    is_plain = byte < 128 and (one.isalnum() or one in ":_" or (one == "." and not is_first))
+    return one if is_plain else f"\\x{byte:02x}"
+
+
+def enable(layout: Layout, systemd: Systemd, chosen: Chosen) -> None:
     """Make the inbox, and let systemd watch it.
 
     Raises:
@@ -75,19 +121,22 @@ def enable(layout: Layout, systemd: Systemd, window: Window | None) -> None:
         StepError: systemd refuses.
     """
     make_places(layout)
-    document = {"window": str(window) if window else ""}
+    if (layout.units / SERVICE).is_file():
+        # Mounts that start it are named anew.
+        systemd.disable([SERVICE])
     try:
         layout.units.mkdir(parents=True, exist_ok=True)
-        layout.settings.mkdir(parents=True, exist_ok=True)
-        write_file(layout.inbox_settings, (json.dumps(document) + "\n").encode())
-        for name, text in _TEXTS.items():
+        write_chosen(layout, chosen)
+        for name, text in unit_texts(chosen.sticks).items():
             write_file(layout.units / name, text.encode())
     except OSError as error:
         raise HostError(f"it cannot be written: {error.strerror}", place=str(error.filename)) from error
     systemd.reload()
-    systemd.enable([PATH, TIMER])
+    systemd.enable([PATH, TIMER, *([SERVICE] if chosen.sticks else [])])
     for name in (PATH, TIMER):
         systemd.start(name)
+    # The path unit sees that, and lets what is there already be looked at now.
+    os.utime(layout.inbox)
 
 
 def disable(layout: Layout, systemd: Systemd) -> bool:
@@ -97,11 +146,11 @@ def disable(layout: Layout, systemd: Systemd) -> bool:
         StepError: systemd refuses.
         HostError: a file cannot be removed.
     """
-    here = [name for name in _TEXTS if (layout.units / name).is_file()]
+    here = [name for name in _UNITS if (layout.units / name).is_file()]
     if here:
         # Not the service: it may be what calls this.
         systemd.stop([name for name in here if name != SERVICE])
-        systemd.disable([name for name in here if name != SERVICE])
+        systemd.disable(here)
     try:
         for name in here:
             (layout.units / name).unlink()
@@ -115,21 +164,4 @@ def disable(layout: Layout, systemd: Systemd) -> bool:
 
 def is_enabled(layout: Layout) -> bool:
     """Say whether the inbox is watched."""
-    return all((layout.units / name).is_file() for name in _TEXTS)
-
-
-def read_window(layout: Layout) -> Window | None:
-    """Return the maintenance window that was chosen, None for any time.
-
-    Raises:
-        IntegrityError: the file of settings is no JSON.
-        HostError: it holds no window.
-    """
-    place = str(layout.inbox_settings)
-    try:
-        document = json.loads(layout.inbox_settings.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (ValueError, RecursionError) as error:
-        raise IntegrityError("expected the settings of the inbox in JSON", place=place) from error
-    return parse_window(Fields(document, place=place, error=IntegrityError).text("window", ""), place=place)
+    return all((layout.units / name).is_file() for name in _UNITS)
