@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -69,7 +68,6 @@ def _options(*, dry_run: bool) -> Options:
 def resume_command(bundle: Path | None, password_file: Path | None, yes: bool, as_json: bool) -> None:
     """Go on."""
     stop_gently()
-    began = time.monotonic()
     bars = Bars()
     ask = ask_for_volumes(bars) if sys.stdin.isatty() else None
     medium = Medium(bundle, ask, password_from(password_file)) if bundle else None
@@ -83,7 +81,7 @@ def resume_command(bundle: Path | None, password_file: Path | None, yes: bool, a
         bars.close()
     if found is None and was is not None:
         raise click.Abort
-    _show(found, began, dry_run=False, as_json=as_json)
+    _show(found, bars.began, dry_run=False, as_json=as_json)
     if medium is not None:
         show_healed(medium)
 
@@ -114,20 +112,20 @@ def resume_command(bundle: Path | None, password_file: Path | None, yes: bool, a
 def rollback_command(to: int | None, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Go back."""
     stop_gently()
-    began = time.monotonic()
     bars = Bars()
     agree = agreement(bars, dry_run=dry_run, yes=yes, as_json=as_json)
     session = make_session("rollback", _options(dry_run=dry_run), bars, agree)
     pending = read_pending(LAYOUT)
     if pending is not None and not (dry_run or yes or as_json) and sys.stdin.isatty():
-        _confirm(pending)
+        with bars.asking():
+            _confirm(pending)
     try:
         found = rollback(session, to=to)
     finally:
         bars.close()
     if found is None:
         raise click.Abort
-    _show(found, began, dry_run=dry_run, as_json=as_json)
+    _show(found, bars.began, dry_run=dry_run, as_json=as_json)
 
 
 def _confirm(pending: Pending) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,7 +88,6 @@ def _install(
     **choices: Any,
 ) -> None:
     stop_gently()
-    began = time.monotonic()
     bars = Bars()
     if not as_json:
         warn_of_this_clock()
@@ -109,5 +107,5 @@ def _install(
         bars.close()
     if outcome is None:
         raise click.Abort
-    show_outcome(outcome, began, dry_run=dry_run, as_json=as_json)
+    show_outcome(outcome, bars.began, dry_run=dry_run, as_json=as_json)
     show_healed(medium)

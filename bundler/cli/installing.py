@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,13 @@ def make_options(
 
 
 class Bars:
-    """Progress bars that come with the first stage and go before anything is printed or asked."""
+    """Progress bars that come with the first stage and go before anything is printed or asked.
+
+    `began` is when the work began, by the monotonic clock, later by what a person took to answer.
+    """
 
     def __init__(self) -> None:
+        self.began = time.monotonic()
         self._stack = ExitStack()
         self._shown: Shown | None = None
 
@@ -131,6 +136,16 @@ class Bars:
     def item(self, name: str, size: int) -> AbstractContextManager[Callable[[int], None]]:
         """Show one thing of it by itself."""
         return nullcontext(self.advance) if self._shown is None else self._shown.item(name, size)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Take the bars away while a person is asked, whose time is not the installer's."""
+        self.close()
+        asked = time.monotonic()
+        try:
+            yield
+        finally:
+            self.began += time.monotonic() - asked
 
     def close(self) -> None:
         """Take the bars away."""
@@ -160,7 +175,8 @@ def agreement(bars: Bars, *, dry_run: bool, yes: bool, as_json: bool) -> Callabl
         if not as_json:
             show_plan(plan, stopped_at)
         ask = plan.actions and not (dry_run or yes or as_json) and sys.stdin.isatty()
-        return not ask or click.confirm(tr("Go on?", "继续？"), default=True)
+        with bars.asking():
+            return not ask or click.confirm(tr("Go on?", "继续？"), default=True)
 
     return agree
 
@@ -179,13 +195,13 @@ def ask_for_volumes(bars: Bars) -> Ask:
     """Return what asks a person for the next disc; an empty answer looks in the same place again."""
 
     def ask(numbers: tuple[int, ...], count: int, place: Path) -> Path | None:
-        bars.close()
         missing = listed(numbers, count)
         question = tr(
             f"Insert the medium with volume {missing} of {count}; its directory, or q to stop",
             f"请插入第 {missing} 卷（共 {count} 卷）的介质；输入目录，q 停止",
         )
-        answer = click.prompt(question, default=str(place), err=True)
+        with bars.asking():
+            answer = click.prompt(question, default=str(place), err=True)
         return None if answer == "q" else Path(answer)
 
     return ask
