@@ -87,7 +87,7 @@ class Client:
         return data if isinstance(data, dict) else found
 
     def _document(self, method: str, path: str, fields: Mapping[str, object] | None) -> dict[str, Any]:
-        status, answer = self._exchange(method, path, None if fields is None else json.dumps(fields).encode())
+        status, answer = self.exchange(method, path, fields)
         try:
             found = document.parse(answer, "answer") if answer else {}
         except KeystoreError:
@@ -112,7 +112,12 @@ class Client:
         told = "; ".join(texts) or f"status {status}"
         return ServiceError(told, status=status, place=self.address, hint=hint)
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    def exchange(self, method: str, path: str, fields: Mapping[str, object] | None = None) -> tuple[int, bytes]:
+        """Return status and body of whatever the service answers, refusals too.
+
+        Raises: ServiceError when nobody answers.
+        """
+        body = None if fields is None else json.dumps(fields).encode()
         headers = {"Content-Type": "application/json", "X-Vault-Request": "true"}
         if self.token:
             headers["X-Vault-Token"] = self.token

@@ -11,7 +11,6 @@ import base64
 import http.client
 import json
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,25 +20,13 @@ from typing import Any
 
 from bundler.errors import HostError
 from keystore.barrier.database import FILE
+from keystore.client import Client
+from keystore.errors import ServiceError
 from keystore.service.core import Core
 
-_TIMEOUT_S = 30
 _PAUSE_S = 0.1
 MOUNT = "ferry"
 STORE = FILE
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_TIMEOUT_S)
-        self.sock.connect(str(self._path))
 
 
 class Vault:
@@ -47,7 +34,7 @@ class Vault:
 
     def __init__(self, path: Path, token: str = "") -> None:
         self._path = path
-        self._token = token
+        self._client = Client(address=f"unix://{path}", token=token)
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what it answers, {} for nothing.
@@ -67,19 +54,13 @@ class Vault:
         Raises:
             HostError: it does not answer.
         """
-        connection = _Connection(self._path)
-        headers = {"X-Vault-Token": self._token} if self._token else {}
         try:
-            data = None if body is None else json.dumps(body).encode()
-            connection.request(method, f"/v1/{path}", data, headers)
-            reply = connection.getresponse()
-            text = reply.read()
-            return reply.status, json.loads(text) if text else {}
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+            status, text = self._client.exchange(method, path, body)
+            return status, json.loads(text) if text else {}
+        except (ServiceError, ValueError) as error:
+            cause = error.__cause__ or error
+            reason = getattr(cause, "strerror", None) or cause
             raise HostError(f"the keystore does not answer: {reason}", place=str(self._path)) from error
-        finally:
-            connection.close()
 
     def read(self, path: str) -> str | None:
         """Return a secret, None where there is none."""
