@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,9 +182,17 @@ def check_firewall(machine: Machine) -> None:
     assert unhealthy(machine) == {}
 
 
-def check_monitoring(machine: Machine) -> None:
+def scraped(machine: Machine) -> set[str]:
     found = json.loads(machine.http(9090, "GET", "/api/v1/targets").body)["data"]["activeTargets"]
-    assert {one["labels"]["job"] for one in found} == {"gateway", "monitoring"}
+    return {one["labels"]["job"] for one in found}
+
+
+def check_monitoring(machine: Machine) -> None:
+    # Prometheus is ready some seconds before it looks for its targets.
+    until = time.monotonic() + 60
+    while (jobs := scraped(machine)) != {"gateway", "monitoring"}:
+        assert time.monotonic() < until, jobs
+        time.sleep(0.5)
     groups = json.loads(machine.http(9090, "GET", "/api/v1/rules").body)["data"]["groups"]
     assert {group["name"] for group in groups} == {"targets", "monitoring", "gateway"}
     assert json.loads(machine.run(["ferry", "host", "status", "--json"]).stdout)["alerts"] == []
