@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +42,9 @@ class Haproxy:
         Raises:
             HostError: haproxy does not answer, or has no such backend.
         """
-        rows = list(csv.DictReader(self.ask("show stat").removeprefix("# ").splitlines()))
-        ours = [row for row in rows if row.get("pxname") == self._backend]
-        if not ours:
-            raise HostError(f'expected a backend "{self._backend}", haproxy has none', place=str(self._path))
         return {
             row["svname"]: Server(state=_state(row["status"]), sessions=_count(row["scur"]) + _count(row["qcur"]))
-            for row in ours
+            for row in self._rows()
             if row["svname"] not in ("BACKEND", "FRONTEND")
         }
 
@@ -56,12 +52,17 @@ class Haproxy:
         """Return how many requests wait for any server of the backend.
 
         Raises:
-            HostError: haproxy does not answer.
+            HostError: haproxy does not answer, or has no such backend.
         """
+        return sum(_count(row["qcur"]) for row in self._rows() if row["svname"] == "BACKEND")
+
+    def _rows(self) -> Sequence[Mapping[str, str]]:
+        """Return what haproxy counts of the backend and of each of its servers."""
         rows = csv.DictReader(self.ask("show stat").removeprefix("# ").splitlines())
-        return sum(
-            _count(row["qcur"]) for row in rows if row.get("pxname") == self._backend and row.get("svname") == "BACKEND"
-        )
+        ours = [row for row in rows if row.get("pxname") == self._backend]
+        if not ours:
+            raise HostError(f'expected a backend "{self._backend}", haproxy has none', place=str(self._path))
+        return ours
 
     def add(self, name: str, address: str, port: int, at_once: int = 0) -> None:
         """Make a server, which gets nothing until it is `ready`, and then `at_once` requests at most (0: any number).
